@@ -1,0 +1,382 @@
+"""One consume queue: where the messages of (topic, queue) lie in the commit log.
+
+Units of 20 bytes: commit log offset int64, size int32, tags code int64, all big-endian,
+in files named by the byte offset of their first unit (Java: ``ConsumeQueue``).
+Padding before the first valid unit of a queue is (0, 0x7FFFFFFF, 0).
+
+New units live in memory (`_tail`) until a worker thread has written them. Both event
+loop and worker threads read: the pair of start and bytes is replaced whole, and the
+bytes of a pair only ever grow.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from store.errors import StoreMissingError
+from store.mapped_files import file_name, list_bases
+from store.message_codec import topic_block
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from store.files import FileSystem
+
+UNIT = struct.Struct(">qiq")
+UNIT_BYTES = UNIT.size
+PADDING_SIZE = 0x7FFFFFFF
+PADDING_UNIT = UNIT.pack(0, PADDING_SIZE, 0)
+
+Boundary: TypeAlias = Literal["LOWER", "UPPER"]
+
+
+class ConsumeQueue:
+    """Offsets count units. Created empty; `load` finds what is on disk.
+
+    Attributes:
+        next_offset: Queue offset that the next message gets.
+        max_offset: One more than the last unit that readers see.
+        min_offset: First unit whose message still is in the commit log.
+        max_physical: End in the commit log of the last unit's message; -1 when empty.
+    """
+
+    __slots__ = (
+        "_bases",
+        "_disk",
+        "_tail",
+        "_units_per_file",
+        "directory",
+        "dirty",
+        "file_size",
+        "magic",
+        "max_offset",
+        "max_physical",
+        "min_offset",
+        "next_offset",
+        "queue_id",
+        "removed",
+        "topic",
+        "topic_block",
+        "unsynced",
+    )  # fmt: skip
+
+    def __init__(self, topic: str, queue_id: int, directory: str, file_size: int, files: FileSystem) -> None:
+        self.topic = topic
+        self.queue_id = queue_id
+        self.directory = directory
+        self.topic_block, self.magic = topic_block(topic)
+        self.file_size = -(-file_size // UNIT_BYTES) * UNIT_BYTES
+        self._units_per_file = self.file_size // UNIT_BYTES
+        self._disk = files
+        self._bases: list[int] = []
+        self._tail: tuple[int, bytearray] = (0, bytearray())
+        self.next_offset = 0
+        self.max_offset = 0
+        self.min_offset = 0
+        self.max_physical = -1
+        self.dirty = False
+        self.unsynced: set[int] = set()
+        self.removed = False
+
+    def __repr__(self) -> str:
+        return f"<ConsumeQueue {self.topic!r}-{self.queue_id} {self.min_offset}..{self.max_offset}>"
+
+    # --- load and repair (one thread, before anything else) ------------------------------
+
+    def load(self) -> None:
+        """List the files and find the end: the first empty unit of the last file that has any.
+
+        Raises:
+            StoreCorruptError: files do not have the configured size.
+        """
+        self._bases = list_bases(self.directory, self.file_size, self._disk)
+        self._set_end(self._first_unit_where(lambda _physical, _size: False))
+
+    def truncate(self, physical_limit: int) -> bool:
+        """Drop units at and behind the commit log offset `physical_limit`.
+
+        Returns:
+            True when something was dropped.
+        """
+        if self.max_physical <= physical_limit:
+            return False
+        self._set_end(self._first_unit_where(lambda physical, _size: physical >= physical_limit))
+        return True
+
+    def clear_behind_end(self) -> None:
+        """Zero what lies behind the end, so that stale units never come back."""
+        for base in list(self._bases):
+            end = self.max_offset * UNIT_BYTES
+            path = os.path.join(self.directory, file_name(base))
+            if base >= end and base != self._bases[0]:
+                self._disk.remove(path)
+                self._bases.remove(base)
+            elif base + self.file_size > end:
+                file = self._disk.open(path)
+                try:
+                    file.truncate(max(0, end - base))
+                    file.truncate(self.file_size)
+                finally:
+                    file.close()
+
+    def restart_at(self, offset: int) -> None:
+        """Forget all units; the next one will be `offset`, with padding before it."""
+        for base in self._bases:
+            self._disk.remove(os.path.join(self.directory, file_name(base)))
+        self._bases = []
+        self._tail = (offset, bytearray())
+        self.next_offset = self.max_offset = self.min_offset = offset
+        self.max_physical = -1
+        self.dirty = False
+        self.unsynced.clear()
+
+    def _first_unit_where(self, past: Callable[[int, int], bool]) -> int:
+        """First offset whose unit is empty or for which `past` holds; that must be monotone."""
+
+        def beyond(data: bytes) -> bool:
+            physical, size, _ = UNIT.unpack(data)
+            return size <= 0 or physical < 0 or (size != PADDING_SIZE and past(physical, size))
+
+        for base in reversed(self._bases):
+            file = self._disk.open(os.path.join(self.directory, file_name(base)), writable=False)
+            try:
+                if beyond(file.pread(UNIT_BYTES, 0)):
+                    continue
+                low, high = 1, self._units_per_file
+                while low < high:
+                    middle = (low + high) // 2
+                    if beyond(file.pread(UNIT_BYTES, middle * UNIT_BYTES)):
+                        high = middle
+                    else:
+                        low = middle + 1
+                return base // UNIT_BYTES + low
+            finally:
+                file.close()
+        return self._bases[0] // UNIT_BYTES if self._bases else 0
+
+    def _unit_on_disk(self, offset: int) -> tuple[int, int, int]:
+        data = self._read_file(offset, 1, blocking=True)
+        return UNIT.unpack(data) if data else (0, 0, 0)
+
+    def _set_end(self, end: int) -> None:
+        self._tail = (end, bytearray())
+        self.next_offset = self.max_offset = end
+        self.min_offset = self._bases[0] // UNIT_BYTES if self._bases else end
+        self.max_physical = -1
+        if self._bases and end > self.min_offset:
+            physical, size, _ = self._unit_on_disk(end - 1)
+            if size != PADDING_SIZE:
+                self.max_physical = physical + size
+
+    def last_unit(self) -> tuple[int, int, int] | None:
+        """(commit log offset, size, tags code) of the last unit; None when there is none."""
+        if self.max_physical < 0:
+            return None
+        data = self.read(self.max_offset - 1, 1, blocking=True)
+        return UNIT.unpack(data) if data else None
+
+    # --- append ------------------------------------------------------------------------
+
+    def append(self, physical_offset: int, size: int, tags_code: int) -> None:
+        """Add the unit of the message with offset `max_offset`; in memory only."""
+        self._tail[1].extend(UNIT.pack(physical_offset, size, tags_code))
+        self.max_offset += 1
+        self.max_physical = physical_offset + size
+
+    def append_padding(self, count: int) -> None:
+        """Add `count` units that no reader gets, where the log itself has a gap."""
+        self._tail[1].extend(PADDING_UNIT * count)
+        self.max_offset += count
+
+    @property
+    def unwritten(self) -> int:
+        """Units that exist in memory only."""
+        return len(self._tail[1]) // UNIT_BYTES
+
+    def write_behind(self) -> int:
+        """Write the units that are in memory; for a worker thread, one at a time per queue.
+
+        Returns:
+            The offset up to which units are in files; give it to `written`.
+        """
+        start, pending = self._tail
+        data = bytes(pending)
+        offset = start * UNIT_BYTES
+        done = 0
+        while done < len(data):
+            base = offset - offset % self.file_size
+            count = min(len(data) - done, base + self.file_size - offset)
+            self._write_file(base, offset - base, data[done : done + count])
+            offset += count
+            done += count
+        return offset // UNIT_BYTES
+
+    def written(self, upto: int) -> None:
+        """Let go of the units before `upto`; where `append` is called, never beside it."""
+        start, pending = self._tail
+        self._tail = (upto, pending[(upto - start) * UNIT_BYTES :])
+
+    def _write_file(self, base: int, position: int, data: bytes) -> None:
+        path = os.path.join(self.directory, file_name(base))
+        if base in self._bases:
+            file = self._disk.open(path)
+        else:
+            self._disk.makedirs(self.directory)
+            file = self._disk.open(path, create=True)
+            if not self._bases and position:
+                data = PADDING_UNIT * (position // UNIT_BYTES) + data
+                position = 0
+        try:
+            if base not in self._bases:
+                file.truncate(self.file_size)
+            file.pwrite(data, position)
+        finally:
+            file.close()
+        if base not in self._bases:
+            self._bases = [*self._bases, base]
+        self.unsynced.add(base)
+
+    def sync(self) -> None:
+        """Make the written units durable; for a worker thread."""
+        while self.unsynced:
+            base = self.unsynced.pop()
+            try:
+                file = self._disk.open(os.path.join(self.directory, file_name(base)))
+            except StoreMissingError:
+                continue
+            try:
+                file.fdatasync()
+            finally:
+                file.close()
+
+    # --- read --------------------------------------------------------------------------
+
+    def read(self, offset: int, count: int, *, blocking: bool) -> bytes | bytearray | None:
+        """Up to `count` units from `offset` on, as they are stored.
+
+        At least one unit is returned when `offset` is below `max_offset`; a read stops at
+        the end of a file and where the units in memory begin.
+
+        Returns:
+            ``b""`` when there is no such unit; None when they are cold and `blocking` is False.
+        """
+        start, pending = self._tail
+        if offset >= start:
+            at = (offset - start) * UNIT_BYTES
+            return pending[at : at + count * UNIT_BYTES]
+        return self._read_file(offset, min(count, start - offset), blocking=blocking)
+
+    def _read_file(self, offset: int, count: int, *, blocking: bool) -> bytes | None:
+        position = offset * UNIT_BYTES
+        bases = self._bases
+        index = bisect_right(bases, position) - 1
+        if index < 0:
+            return b""
+        base = bases[index]
+        size = min(count * UNIT_BYTES, base + self.file_size - position)
+        if size <= 0:
+            return b""
+        try:
+            file = self._disk.open(os.path.join(self.directory, file_name(base)), writable=False)
+        except StoreMissingError:
+            return b""
+        try:
+            if not blocking:
+                return file.pread_nowait(size, position - base)
+            return file.pread(size, position - base)
+        finally:
+            file.close()
+
+    # --- retention ---------------------------------------------------------------------
+
+    def delete_expired_files(self, min_physical: int) -> int:
+        """Remove files whose last unit lies before `min_physical`, never the last file.
+
+        For a worker thread.
+
+        Returns:
+            How many files went.
+        """
+        count = 0
+        while len(self._bases) > 1:
+            base = self._bases[0]
+            physical, _, _ = self._unit_on_disk((base + self.file_size) // UNIT_BYTES - 1)
+            if physical >= min_physical:
+                break
+            self._bases = self._bases[1:]
+            self.unsynced.discard(base)
+            self._disk.remove(os.path.join(self.directory, file_name(base)))
+            count += 1
+        return count
+
+    def correct_min_offset(self, min_physical: int) -> None:
+        """Set `min_offset` to the first unit at or behind `min_physical`; the end if none is."""
+        low, high = self.min_offset, self.max_offset
+        if self._bases:
+            low = max(low, self._bases[0] // UNIT_BYTES)
+        while low < high:
+            middle = (low + high) // 2
+            data = self.read(middle, 1, blocking=True)
+            physical, size, _ = UNIT.unpack(data) if data else (-1, PADDING_SIZE, 0)
+            if size == PADDING_SIZE or physical < min_physical:
+                low = middle + 1
+            else:
+                high = middle
+        self.min_offset = low
+
+    @property
+    def file_count(self) -> int:
+        return len(self._bases)
+
+    def remove_files(self) -> None:
+        """Remove every file and the directory; for a worker thread."""
+        for name in self._disk.listdir(self.directory):
+            self._disk.remove(os.path.join(self.directory, name))
+        self._bases = []
+        self._disk.remove_directory(self.directory)
+
+    # --- search by time ------------------------------------------------------------------
+
+    def offset_by_time(
+        self, timestamp: int, boundary: Boundary, store_time: Callable[[int, int], int]
+    ) -> int:
+        """Queue offset for a point in time (Java: ``getOffsetInQueueByTime``).
+
+        | timestamp is | LOWER | UPPER |
+        |---|---|---|
+        | newer than all | max offset | last offset |
+        | older than all | min offset | 0 |
+        | that of one or more messages | the first of them | the last of them |
+        | between two | the newer one | the older one |
+
+        An empty queue answers 0.
+
+        Args:
+            timestamp: Milliseconds since the epoch.
+            boundary: Which side to take.
+            store_time: Store timestamp of a message by (commit log offset, size), -1 if gone.
+        """
+        low, high = self.min_offset, self.max_offset
+        if self.max_offset == 0:
+            return 0
+
+        def time_at(offset: int) -> int:
+            data = self.read(offset, 1, blocking=True)
+            if not data:
+                return -1
+            physical, size, _ = UNIT.unpack(data)
+            return store_time(physical, size)
+
+        while low < high:
+            middle = (low + high) // 2
+            found = time_at(middle)
+            if found < timestamp or (boundary == "UPPER" and found == timestamp):
+                low = middle + 1
+            else:
+                high = middle
+        if boundary == "LOWER":
+            return low
+        return 0 if low == self.min_offset and low < self.max_offset else low - 1

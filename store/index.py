@@ -1,0 +1,475 @@
+"""The index: commit log offsets by topic and key, for queries.
+
+File ``yyyyMMddHHmmssSSS``, big-endian (Java: ``IndexFile``):
+
+| off | len | field |
+|-----|-----|-------|
+| 0   | 8   | begin timestamp, ms |
+| 8   | 8   | end timestamp, ms |
+| 16  | 8   | begin commit log offset |
+| 24  | 8   | end commit log offset |
+| 32  | 4   | slots in use |
+| 36  | 4   | entry count; starts at 1, entry 0 is never used |
+| 40  | 4 × slots | number of the newest entry of each slot |
+| …   | 20 × entries | key hash 4, commit log offset 8, seconds since begin 4, previous entry of the slot 4 |
+
+Entries wait in memory until a worker thread writes them in batches. A batch is written
+entries first, then header, then slots: a reader never follows a slot into the void.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from array import array
+from typing import TYPE_CHECKING
+
+import attrs
+
+from remoting.protocol.message import PROPERTY_TAGS, java_string_hash
+from store.message_codec import property_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from store.clock import Clock
+    from store.files import FileSystem, StoreFile
+
+HEADER = struct.Struct(">qqqqii")
+HEADER_BYTES = HEADER.size
+ENTRY = struct.Struct(">iqii")
+ENTRY_BYTES = ENTRY.size
+_SLOT = struct.Struct(">i")
+_MAX_SECONDS = 0x7FFFFFFF
+_NAME_DIGITS = 17
+
+IndexEntry = tuple[str, tuple[str, ...], int, int, bytes]
+"""(topic, keys, commit log offset, store timestamp in ms, property text) of one message.
+
+Java 5.5 finds messages by tag too: under the key ``T#<tags>``, after their own keys.
+"""
+
+_TAGS = PROPERTY_TAGS.encode()
+INDEX_TAG_TYPE = "T"
+
+
+def typed_key(key: str, index_type: str | None) -> str:
+    """The key under which the index knows `key`: tags (type ``T``) have a name space of their own."""
+    return f"{INDEX_TAG_TYPE}#{key}" if index_type == INDEX_TAG_TYPE else key
+
+
+def _all_keys(keys: tuple[str, ...], properties: bytes) -> tuple[str, ...]:
+    tags = property_value(properties, _TAGS)
+    return (*keys, typed_key(tags.decode("utf-8", "replace"), INDEX_TAG_TYPE)) if tags else keys
+
+
+_heads: dict[str, int] = {}
+_MAX_HEADS = 4096
+_TAIL_CHARACTERS = 8
+_TAIL_POWER = 31**_TAIL_CHARACTERS
+
+
+def key_hash(topic: str, key: str) -> int:
+    """Java's ``abs(hashCode)`` of ``topic#key``; the one value without positive twin is 0.
+
+    Client ids differ in their last characters only, so the hash of all before is remembered.
+    """
+    text = f"{topic}#{key}"
+    head = text[:-_TAIL_CHARACTERS]
+    tail = text[-_TAIL_CHARACTERS:]
+    if head and tail.isascii():
+        value = _heads.get(head, -1)
+        if value < 0:
+            if len(_heads) >= _MAX_HEADS:
+                _heads.clear()
+            value = _heads[head] = (java_string_hash(head) & 0xFFFFFFFF) * _TAIL_POWER & 0xFFFFFFFF
+        low = 0
+        for unit in tail.encode():
+            low = low * 31 + unit
+        value = (value + low) & 0xFFFFFFFF
+        if value & 0x80000000:
+            value -= 1 << 32
+    else:
+        value = java_string_hash(text)
+    value = abs(value)
+    return 0 if value == 0x80000000 else value
+
+
+class IndexFile:
+    """One index file. Writing is for one worker thread at a time; reading for any."""
+
+    def __init__(self, path: str, slots: int, entries: int, files: FileSystem, *, create: bool) -> None:
+        self.path = path
+        self._slots = slots
+        self._capacity = entries
+        self._entries_at = HEADER_BYTES + slots * 4
+        self.size = self._entries_at + entries * ENTRY_BYTES
+        self._file: StoreFile = files.open(path, create=create)
+        if create:
+            self._file.truncate(self.size)
+        self._view: memoryview | None = None
+        self.begin_timestamp = self.end_timestamp = 0
+        self.begin_physical = self.end_physical = 0
+        self._used_slots = 0
+        self.count = 1
+
+    def __repr__(self) -> str:
+        return f"<IndexFile {self.path!r} entries={self.count - 1}>"
+
+    @property
+    def full(self) -> bool:
+        return self.count >= self._capacity
+
+    def load_header(self) -> None:
+        (
+            self.begin_timestamp, self.end_timestamp, self.begin_physical, self.end_physical,
+            self._used_slots, count,
+        ) = HEADER.unpack(self._file.pread(HEADER_BYTES, 0))  # fmt: skip
+        self.count = min(max(count, 1), self._capacity)
+
+    def continue_from(self, previous: IndexFile) -> None:
+        """Take over the end of the file before, until the first entry arrives."""
+        self.begin_physical = self.end_physical = previous.end_physical
+        self.begin_timestamp = self.end_timestamp = previous.end_timestamp
+
+    @property
+    def _map(self) -> memoryview:
+        if self._view is None:
+            self._view = self._file.map_readonly(self.size)
+        return self._view
+
+    def add(self, items: list[tuple[int, int, int]]) -> int:
+        """Write (key hash, commit log offset, store timestamp) until the file is full.
+
+        Returns:
+            How many were taken.
+        """
+        first = self.count
+        view = self._map
+        newest: dict[int, int] = {}
+        packed = bytearray()
+        taken = 0
+        pack = ENTRY.pack
+        for hashed, physical, timestamp in items:
+            number = first + taken
+            if number >= self._capacity:
+                break
+            if number == 1:
+                self.begin_timestamp = timestamp
+                self.begin_physical = physical
+            slot = hashed % self._slots
+            previous = newest.get(slot)
+            if previous is None:
+                (previous,) = _SLOT.unpack_from(view, HEADER_BYTES + slot * 4)
+                if not 0 < previous < first:
+                    previous = 0
+                    self._used_slots += 1
+            seconds = (timestamp - self.begin_timestamp) // 1000
+            packed += pack(hashed, physical, min(max(seconds, 0), _MAX_SECONDS), previous)
+            newest[slot] = number
+            self.end_physical = physical
+            self.end_timestamp = timestamp
+            taken += 1
+        if taken:
+            write = self._file.pwrite
+            write(packed, self._entries_at + first * ENTRY_BYTES)
+            self.count = first + taken
+            self._write_header()
+            slot_bytes = _SLOT.pack
+            for slot, number in newest.items():
+                write(slot_bytes(number), HEADER_BYTES + slot * 4)
+        return taken
+
+    def _write_header(self) -> None:
+        self._file.pwrite(
+            HEADER.pack(
+                self.begin_timestamp, self.end_timestamp, self.begin_physical, self.end_physical,
+                self._used_slots, self.count,
+            ),
+            0,
+        )  # fmt: skip
+
+    def rebuild(self, physical_limit: int, progress: Callable[[], None]) -> None:
+        """Keep the leading run of sound entries before `physical_limit`, make slots anew.
+
+        After a power failure slot and entry pages may be of different ages; the entries
+        themselves, in order, tell where they stop making sense.
+        """
+        slots = array("i", bytes(4 * self._slots))
+        number = 1
+        used = 0
+        last_physical = self.begin_physical
+        seconds_end = 0
+        chunk_entries = 50_000
+        rewritten = bytearray()
+        sound = True
+        while sound and number < self._capacity:
+            data = self._file.pread(
+                min(chunk_entries, self._capacity - number) * ENTRY_BYTES,
+                self._entries_at + number * ENTRY_BYTES,
+            )
+            start = number
+            rewritten.clear()
+            for hashed, physical, seconds, _ in ENTRY.iter_unpack(
+                data[: len(data) // ENTRY_BYTES * ENTRY_BYTES]
+            ):
+                if (
+                    hashed < 0
+                    or seconds < 0
+                    or physical < last_physical
+                    or physical >= physical_limit
+                    or (hashed == 0 and physical == 0)
+                ):
+                    sound = False
+                    break
+                slot = hashed % self._slots
+                previous = slots[slot]
+                used += previous == 0
+                slots[slot] = number
+                rewritten += ENTRY.pack(hashed, physical, seconds, previous)
+                last_physical, seconds_end = physical, seconds
+                number += 1
+            if number > start:
+                self._file.pwrite(rewritten, self._entries_at + start * ENTRY_BYTES)
+            progress()
+        if sys.byteorder == "little":
+            slots.byteswap()
+        self._view = None
+        self._file.truncate(self._entries_at + number * ENTRY_BYTES)
+        self._file.truncate(self.size)
+        self._file.pwrite(slots.tobytes(), HEADER_BYTES)
+        self.count = number
+        self._used_slots = used
+        if number > 1:
+            self.end_physical = last_physical
+            self.end_timestamp = self.begin_timestamp + seconds_end * 1000
+        else:
+            self.end_physical = self.begin_physical
+            self.end_timestamp = self.begin_timestamp
+        self._write_header()
+
+    def overlaps(self, begin: int, end: int) -> bool:
+        """True when the file may hold messages stored between `begin` and `end`, ms."""
+        return begin <= self.end_timestamp and end >= self.begin_timestamp
+
+    def select(self, found: list[int], hashed: int, maximum: int, begin: int, end: int) -> None:
+        """Append commit log offsets, newest first, until `found` has `maximum`."""
+        count = self.count
+        if count <= 1:
+            return
+        view = self._map
+        (number,) = _SLOT.unpack_from(view, HEADER_BYTES + hashed % self._slots * 4)
+        while 0 < number <= count and len(found) < maximum:
+            entry_hash, physical, seconds, previous = ENTRY.unpack_from(
+                view, self._entries_at + number * ENTRY_BYTES
+            )
+            if seconds < 0:
+                break
+            stored = self.begin_timestamp + seconds * 1000
+            if entry_hash == hashed and number < count and begin <= stored <= end:
+                found.append(physical)
+            if stored < begin or previous >= number:
+                break
+            number = previous
+
+    def sync(self) -> None:
+        self._file.fdatasync()
+
+    def close(self) -> None:
+        self._view = None
+        self._file.close()
+
+
+@attrs.frozen
+class IndexStatistics:
+    files: int
+    entries: int
+    unwritten_messages: int
+
+
+class MessageIndex:
+    """All index files of a store and the entries that still are in memory."""
+
+    def __init__(self, directory: str, slots: int, entries: int, files: FileSystem, clock: Clock) -> None:
+        self._directory = directory
+        self._slots = slots
+        self._capacity = entries
+        self._disk = files
+        self._clock = clock
+        self._files: list[IndexFile] = []
+        self._pending: list[IndexEntry] = []
+        self._writing: list[IndexEntry] = []
+        self._unsynced: set[IndexFile] = set()
+
+    def statistics(self) -> IndexStatistics:
+        files = self._files
+        return IndexStatistics(
+            len(files), sum(file.count - 1 for file in files), len(self._pending) + len(self._writing)
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        """Full sizes of all files (container.md section 3, G)."""
+        files = self._files
+        return len(files) * files[0].size if files else 0
+
+    @property
+    def end_physical(self) -> int:
+        """Commit log offset of the newest written entry's message, 0 without any."""
+        return self._files[-1].end_physical if self._files else 0
+
+    @property
+    def end_timestamp(self) -> int:
+        return self._files[-1].end_timestamp if self._files else 0
+
+    @property
+    def unwritten(self) -> int:
+        """Messages whose entries exist in memory only."""
+        return len(self._pending)
+
+    # --- load --------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Open the existing files. One of another size belongs to another setting: it is dropped."""
+        for name in self._disk.listdir(self._directory):
+            if len(name) != _NAME_DIGITS or not name.isdigit():
+                continue
+            path = os.path.join(self._directory, name)
+            if self._disk.file_size(path) != HEADER_BYTES + self._slots * 4 + self._capacity * ENTRY_BYTES:
+                self._disk.remove(path)
+                continue
+            file = IndexFile(path, self._slots, self._capacity, self._disk, create=False)
+            file.load_header()
+            self._files.append(file)
+
+    def repair(
+        self, physical_limit: int, trusted_timestamp: int, progress: Callable[[], None] = lambda: None
+    ) -> None:
+        """Drop what points at or behind `physical_limit`.
+
+        Args:
+            physical_limit: First commit log offset that will be dispatched again.
+            trusted_timestamp: Files whose end is newer than this are not trusted and get
+                new slots from their entries.
+            progress: Called now and then.
+        """
+        while self._files and self._files[-1].count > 1 and self._files[-1].begin_physical >= physical_limit:
+            self._remove(self._files.pop())
+        for file in self._files:
+            if file.end_physical >= physical_limit or file.end_timestamp > trusted_timestamp:
+                file.rebuild(physical_limit, progress)
+                self._unsynced.add(file)
+
+    def _remove(self, file: IndexFile) -> None:
+        file.close()
+        self._unsynced.discard(file)
+        self._disk.remove(file.path)
+
+    # --- append ------------------------------------------------------------------------
+
+    def append(self, entries: Iterable[IndexEntry]) -> None:
+        """Take messages that have keys or tags; in memory only."""
+        self._pending += entries
+
+    def take_pending(self) -> bool:
+        """Set aside what is in memory for `write_behind`; where `append` is called.
+
+        Returns:
+            False when there is nothing to write.
+        """
+        if not self._writing:
+            self._writing, self._pending = self._pending, []
+        return bool(self._writing)
+
+    def write_behind(self) -> None:
+        """Write what `take_pending` set aside; for a worker thread, one at a time."""
+        batch = self._writing
+        if batch:
+            items = [
+                (key_hash(topic, key), physical, timestamp)
+                for topic, keys, physical, timestamp, properties in batch
+                for key in _all_keys(keys, properties)
+            ]
+            while items:
+                file = self._file_for_writing()
+                taken = file.add(items)
+                self._unsynced.add(file)
+                items = items[taken:]
+            self._writing = []
+
+    def _file_for_writing(self) -> IndexFile:
+        last = self._files[-1] if self._files else None
+        if last is not None and not last.full:
+            return last
+        self._disk.makedirs(self._directory)
+        now = self._clock.now_ms()
+        while True:
+            name = time.strftime("%Y%m%d%H%M%S", time.localtime(now // 1000)) + f"{now % 1000:03d}"
+            path = os.path.join(self._directory, name)
+            if not self._disk.exists(path) and (last is None or path > last.path):
+                break
+            now += 1
+        file = IndexFile(path, self._slots, self._capacity, self._disk, create=True)
+        if last is not None:
+            file.continue_from(last)
+        self._files = [*self._files, file]
+        return file
+
+    def sync(self) -> None:
+        """Make the written entries durable; for a worker thread."""
+        while self._unsynced:
+            self._unsynced.pop().sync()
+
+    # --- query -------------------------------------------------------------------------
+
+    def query(self, topic: str, key: str, maximum: int, begin: int, end: int) -> list[int]:
+        """Commit log offsets of messages with this key hash, newest first; may block.
+
+        Different keys can share a hash: whoever asked compares the real keys.
+
+        Args:
+            topic: Topic name.
+            key: One key, as `typed_key` makes it.
+            maximum: Most offsets to return.
+            begin: Oldest store timestamp, ms.
+            end: Newest store timestamp, ms.
+        """
+        found: list[int] = []
+        for entries in (list(self._pending), self._writing):
+            for entry_topic, keys, physical, timestamp, properties in reversed(entries):
+                if len(found) >= maximum:
+                    return found
+                if (
+                    entry_topic == topic
+                    and begin <= timestamp <= end
+                    and (key in keys or key in _all_keys((), properties))
+                ):
+                    found.append(physical)
+        hashed = key_hash(topic, key)
+        for file in reversed(self._files):
+            if len(found) >= maximum:
+                break
+            if file.overlaps(begin, end):
+                file.select(found, hashed, maximum, begin, end)
+            if file.begin_timestamp < begin:
+                break
+        return list(dict.fromkeys(found))[:maximum]
+
+    # --- retention ---------------------------------------------------------------------
+
+    def delete_expired_files(self, min_physical: int) -> int:
+        """Remove files that end before `min_physical`, never the last; for a worker thread."""
+        count = 0
+        while len(self._files) > 1 and self._files[0].end_physical < min_physical:
+            file, self._files = self._files[0], self._files[1:]
+            self._unsynced.discard(file)
+            self._disk.remove(file.path)
+            count += 1
+        return count
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+        self._files = []

@@ -1,0 +1,140 @@
+"""All consume queues of a store, by (topic, queue id).
+
+Directory layout: ``consumequeue/<topic>/<queueId>/<20 digits>``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import attrs
+
+from store.consume_queue import ConsumeQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from store.files import FileSystem
+
+
+@attrs.frozen
+class QueueTableStatistics:
+    queues: int
+    dirty_queues: int
+    unsynced_queues: int
+
+
+class QueueTable:
+    """Queues are created by the first message for them, their files by the first write."""
+
+    def __init__(self, directory: str, file_size: int, files: FileSystem) -> None:
+        self._directory = directory
+        self._file_size = file_size
+        self._disk = files
+        self.queues: dict[tuple[str, int], ConsumeQueue] = {}
+        self._dirty: list[ConsumeQueue] = []
+        self._unsynced: set[ConsumeQueue] = set()
+
+    def __repr__(self) -> str:
+        return f"<QueueTable {self._directory!r} queues={len(self.queues)}>"
+
+    def statistics(self) -> QueueTableStatistics:
+        return QueueTableStatistics(len(self.queues), len(self._dirty), len(self._unsynced))
+
+    def load(self) -> None:
+        """Find the queues on disk and their ends; blocking.
+
+        Raises:
+            StoreCorruptError: files do not have the configured size.
+        """
+        self._disk.makedirs(self._directory)
+        for topic in self._disk.listdir(self._directory):
+            topic_directory = os.path.join(self._directory, topic)
+            if not self._disk.is_directory(topic_directory):
+                continue
+            for name in self._disk.listdir(topic_directory):
+                if name.isdigit():
+                    self.create(topic, int(name)).load()
+
+    def create(self, topic: str, queue_id: int) -> ConsumeQueue:
+        """The queue, new or not.
+
+        Raises:
+            ValueError: `topic` cannot be stored (empty, longer than 255 bytes, a path).
+        """
+        queue = self.queues.get((topic, queue_id))
+        if queue is None:
+            if "/" in topic or "\0" in topic or topic in (".", "..") or queue_id < 0:
+                raise ValueError(f"no directory can have the name of {topic!r}-{queue_id}")
+            directory = os.path.join(self._directory, topic, str(queue_id))
+            queue = ConsumeQueue(topic, queue_id, directory, self._file_size, self._disk)
+            self.queues[topic, queue_id] = queue
+        return queue
+
+    def topic_known(self, topic: str) -> bool:
+        """True when the topic has a directory."""
+        return self._disk.is_directory(os.path.join(self._directory, topic))
+
+    def of_topic(self, topic: str) -> list[ConsumeQueue]:
+        """Queues of one topic by id."""
+        found = [queue for (name, _), queue in list(self.queues.items()) if name == topic]
+        return sorted(found, key=lambda queue: queue.queue_id)
+
+    @property
+    def total_bytes(self) -> int:
+        """Full sizes of all files (container.md section 3, G)."""
+        return sum(queue.file_count * queue.file_size for queue in list(self.queues.values()))
+
+    # --- write behind ------------------------------------------------------------------
+
+    def mark_dirty(self, queue: ConsumeQueue) -> None:
+        """Remember that `queue` has units in memory only."""
+        if not queue.dirty and not queue.removed:
+            queue.dirty = True
+            self._dirty.append(queue)
+
+    @property
+    def has_dirty(self) -> bool:
+        return bool(self._dirty)
+
+    def dirty_queues(self) -> list[ConsumeQueue]:
+        """The queues that `take_dirty` would take."""
+        return self._dirty
+
+    def take_dirty(self) -> list[ConsumeQueue]:
+        """The queues to write now; give them back with `mark_dirty` when writing failed."""
+        taken, self._dirty = self._dirty, []
+        for queue in taken:
+            queue.dirty = False
+        return taken
+
+    def write(self, queues: Iterable[ConsumeQueue], marks: list[int]) -> None:
+        """Write each queue's units; `marks` gets one mark per queue done. For a worker thread."""
+        for queue in queues:
+            marks.append(queue.max_offset if queue.removed else queue.write_behind())
+            self._unsynced.add(queue)
+
+    def sync(self) -> None:
+        """Make all written units durable; for a worker thread."""
+        while self._unsynced:
+            queue = self._unsynced.pop()
+            if not queue.removed:
+                queue.sync()
+
+    # --- removal -----------------------------------------------------------------------
+
+    def forget(self, queues: Iterable[ConsumeQueue]) -> list[ConsumeQueue]:
+        """Take queues out of the table; their files are removed by `remove_files`."""
+        gone = []
+        for queue in queues:
+            if self.queues.pop((queue.topic, queue.queue_id), None) is queue:
+                queue.removed = True
+                gone.append(queue)
+        return gone
+
+    def remove_files(self, queues: Iterable[ConsumeQueue]) -> None:
+        """Remove files of forgotten queues and topic directories that became empty; blocking."""
+        for queue in queues:
+            queue.remove_files()
+            self._disk.remove_directory(os.path.dirname(queue.directory))

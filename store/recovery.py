@@ -1,0 +1,350 @@
+"""From the files that the last run left to a consistent store.
+
+The log is the truth. Recovery chooses a position from which the derived files may be
+wrong, cuts them back to it, reads the log from there to the last sound message,
+dispatching each one again, and declares everything behind void.
+
+The position after a clean stop is the newest message that any consume queue knows, if
+the log really has that message there. After a crash, or when it has not, it is the
+newest log file whose first message is older than the checkpoint (Java:
+``recoverAbnormally``). A gap found while dispatching means that queues lost more than
+the checkpoint says: then everything is rebuilt from the beginning, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+from remoting.protocol.message import TRANSACTION_MASK, TRANSACTION_ROLLBACK_TYPE
+from store.consume_queue import PADDING_SIZE, UNIT
+from store.dispatch import has_queue_entry, index_keys_of, tags_code_of
+from store.message_codec import BLANK_BYTES, FIXED_BYTES, MAGIC_BLANK, frame_of, parse_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from store.checkpoint import Checkpoint
+    from store.commit_log import CommitLog
+    from store.delay_levels import DelayLevels
+    from store.index import MessageIndex
+    from store.mapped_files import LogFile
+    from store.message_codec import StoredMessage
+    from store.queue_table import QueueTable
+
+log = logging.getLogger("rocketmq.store")
+
+_WINDOW_BYTES = 4 << 20
+_YIELD_S = 0.003
+_WRITE_EVERY_ENTRIES = 200_000
+_MAX_PADDING = 1_000_000
+
+
+@attrs.frozen
+class RecoveryReport:
+    """What recovery found and did; offsets and sizes in bytes of the commit log.
+
+    Attributes:
+        clean: The last run stopped in order.
+        start: Where reading began.
+        tail: End of the last sound message.
+        messages: Messages read.
+        last_store_timestamp: That of the last message read, 0 without any.
+        rebuilt: Everything was rebuilt from the beginning because of a gap.
+    """
+
+    clean: bool
+    start: int
+    tail: int
+    messages: int
+    last_store_timestamp: int
+    rebuilt: bool
+
+
+class _GapError(Exception):
+    """A queue lacks units before the message at hand."""
+
+
+class _LogReader:
+    """Reads records of one file through a sliding window, never through a mapping."""
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+        self._window = b""
+        self._start = 0
+
+    def at(self, position: int, size: int) -> tuple[bytes, int]:
+        """A buffer and the place in it where at least `size` bytes of `position` lie, if they exist."""
+        if position < self._start or position + size > self._start + len(self._window):
+            wanted = min(max(size, _WINDOW_BYTES), self._file.size - position)
+            self._window = self._file.file.pread(wanted, position)
+            self._start = position
+        return self._window, position - self._start
+
+
+class Recovery:
+    """One recovery; call `run` once, in a worker thread.
+
+    Args:
+        commit_log: Loaded.
+        queues: Loaded.
+        index: Loaded, or None when messages are not indexed.
+        checkpoint: As the last run left it.
+        levels: Delay levels.
+        clean: The last run removed its ``abort`` file.
+        check_crc: Check bodies against their CRC.
+        write_behind: Writes what queues and index hold in memory.
+        progress: Called with (bytes done, bytes in all).
+    """
+
+    def __init__(
+        self,
+        commit_log: CommitLog,
+        queues: QueueTable,
+        index: MessageIndex | None,
+        checkpoint: Checkpoint,
+        levels: DelayLevels,
+        *,
+        clean: bool,
+        check_crc: bool,
+        write_behind: Callable[[], None],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._log = commit_log
+        self._queues = queues
+        self._index = index
+        self._checkpoint = checkpoint
+        self._levels = levels
+        self._clean = clean
+        self._check_crc = check_crc
+        self._write_behind = write_behind
+        self._progress = progress or (lambda _done, _total: None)
+        self._messages = 0
+        self._unwritten = 0
+        self._last_timestamp = 0
+        self._released_at = time.perf_counter()
+        self._index_from = -1
+        self._revived: set[str] = set()
+        """Topics that were deleted while their messages still are in the log."""
+
+    def run(self) -> RecoveryReport:
+        """Leave log, queues and index consistent with each other.
+
+        Raises:
+            StoreIOError: a file cannot be read or written.
+        """
+        bases = self._log.bases()
+        if not bases:
+            for queue in list(self._queues.queues.values()):
+                queue.restart_at(0)
+            if self._index is not None:
+                self._index.repair(0, -1, self._release)
+            self._log.reset(0)
+            return RecoveryReport(self._clean, 0, 0, 0, 0, False)
+        start = self._choose_start(bases)
+        rebuilt = False
+        try:
+            tail = self._dispatch_from(start, bases)
+        except _GapError as gap:
+            log.warning("consume queues lost entries before the checkpoint (%s): rebuilding all", gap)
+            self._write_behind()
+            start, rebuilt = bases[0], True
+            tail = self._dispatch_from(start, bases)
+        self._log.set_tail(tail)
+        if self._index is not None and self._index.end_physical >= tail:
+            self._index.repair(tail, 1 << 62, self._release)
+        self._settle_queues()
+        stop = "after a clean stop" if self._clean else "without a clean stop"
+        log.info("recovered %s: read %d messages from %d to %d", stop, self._messages, start, tail)
+        return RecoveryReport(self._clean, start, tail, self._messages, self._last_timestamp, rebuilt)
+
+    # --- where to begin ------------------------------------------------------------------
+
+    def _choose_start(self, bases: list[int]) -> int:
+        if self._clean:
+            start = self._newest_dispatched(bases)
+            if start is not None:
+                return self._with_index(start, bases)
+            log.warning("consume queues do not fit the log: recovering as after a crash")
+        start = self._by_checkpoint(bases)
+        if self._index is not None:
+            self._index.repair(start, self._checkpoint.index_msg_timestamp, self._release)
+        return self._with_index(start, bases)
+
+    def _newest_dispatched(self, bases: list[int]) -> int | None:
+        newest = max(self._queues.queues.values(), key=lambda queue: queue.max_physical, default=None)
+        if newest is None or newest.max_physical < 0:
+            return bases[0]
+        unit = newest.last_unit()
+        if unit is None:
+            return None
+        physical, size, _ = unit
+        if physical < bases[0]:
+            return bases[0]
+        message = self._message_at(physical)
+        return physical if message is not None and message.size == size else None
+
+    def _by_checkpoint(self, bases: list[int]) -> int:
+        limit = self._checkpoint.min_timestamp
+        for base in reversed(bases):
+            message = self._message_at(base)
+            if message is not None and 0 < message.store_timestamp <= limit:
+                return base
+        return bases[0]
+
+    def _with_index(self, start: int, bases: list[int]) -> int:
+        """Begin earlier when the index reaches less far than the queues."""
+        index = self._index
+        if index is None:
+            return start
+        end = index.end_physical
+        if end == 0 and index.statistics().files == 0:
+            message = self._message_at(start)
+            if self._checkpoint.index_msg_timestamp or (message is not None and index_keys_of(message)):
+                return bases[0]
+            return start
+        if end >= start or end < bases[0]:
+            return start if end >= start else bases[0]
+        return end if self._message_at(end) is not None else bases[0]
+
+    def _message_at(self, offset: int) -> StoredMessage | None:
+        file = self._log.file_at(offset - offset % self._log.file_size)
+        if file is None:
+            return None
+        position = offset - file.base
+        prefix = file.file.pread(8, position)
+        if len(prefix) < 8:
+            return None
+        size, _ = frame_of(prefix, 0)
+        if not FIXED_BYTES <= size <= file.size - position:
+            return None
+        return parse_message(file.file.pread(size, position), 0, offset, check_crc=self._check_crc)
+
+    # --- reading and dispatching ---------------------------------------------------------
+
+    def _dispatch_from(self, start: int, bases: list[int]) -> int:
+        rebuild = start == bases[0]
+        for queue in list(self._queues.queues.values()):
+            if queue.truncate(start) or not self._clean or rebuild:
+                queue.clear_behind_end()
+            self._release()
+        self._index_from = self._index.end_physical if self._index is not None else -1
+        if self._index is not None and self._index.statistics().entries == 0:
+            self._index_from = -1
+        end = bases[-1] + self._log.file_size
+        offset = start
+        while True:
+            file = self._log.file_at(offset - offset % self._log.file_size)
+            if file is None:
+                return offset
+            offset, continues = self._read_file(file, offset, start, end, at_beginning=rebuild)
+            if not continues:
+                return offset
+
+    def _read_file(
+        self, file: LogFile, offset: int, start: int, end: int, *, at_beginning: bool
+    ) -> tuple[int, bool]:
+        """Dispatch one file; returns where it stopped and whether the next file follows."""
+        reader = _LogReader(file)
+        while True:
+            position = offset - file.base
+            if position + BLANK_BYTES > file.size:
+                return file.base + file.size, True
+            window, at = reader.at(position, BLANK_BYTES)
+            size, magic = frame_of(window, at)
+            if magic == MAGIC_BLANK and size == file.size - position:
+                return file.base + file.size, True
+            if not FIXED_BYTES <= size <= file.size - position:
+                return offset, False
+            window, at = reader.at(position, size)
+            message = parse_message(window, at, offset, check_crc=self._check_crc)
+            if message is None:
+                log.warning("no sound message at %d of the commit log: this is its end", offset)
+                return offset, False
+            self._dispatch(message, at_beginning=at_beginning)
+            offset += size
+            self._messages += 1
+            if not self._messages & 31:
+                self._breathe(offset - start, end - start)
+
+    def _breathe(self, done: int, total: int) -> None:
+        if time.perf_counter() - self._released_at > _YIELD_S:
+            self._release()
+            self._progress(done, total)
+        if self._unwritten > _WRITE_EVERY_ENTRIES:
+            self._unwritten = 0
+            self._write_behind()
+
+    def _release(self) -> None:
+        """Let the threads that serve other brokers run."""
+        if time.perf_counter() - self._released_at > _YIELD_S:
+            time.sleep(0)
+            self._released_at = time.perf_counter()
+
+    def _dispatch(self, message: StoredMessage, *, at_beginning: bool) -> None:
+        self._last_timestamp = message.store_timestamp
+        if has_queue_entry(message.sys_flag):
+            self._to_queue(message, at_beginning=at_beginning)
+        if (
+            self._index is not None
+            and message.physical_offset > self._index_from
+            and message.properties
+            and message.sys_flag & TRANSACTION_MASK != TRANSACTION_ROLLBACK_TYPE
+        ):
+            self._index.append(
+                [
+                    (
+                        message.topic,
+                        index_keys_of(message),
+                        message.physical_offset,
+                        message.store_timestamp,
+                        message.properties,
+                    )
+                ]
+            )
+            self._unwritten += 1
+
+    def _to_queue(self, message: StoredMessage, *, at_beginning: bool) -> None:
+        if (message.topic, message.queue_id) not in self._queues.queues and not self._queues.topic_known(
+            message.topic
+        ):
+            self._revived.add(message.topic)
+        try:
+            queue = self._queues.create(message.topic, message.queue_id)
+        except ValueError:
+            log.warning("message at %d has a queue that cannot exist", message.physical_offset)
+            return
+        missing = message.queue_offset - queue.max_offset
+        if missing < 0:
+            return
+        if missing > 0:
+            if queue.max_physical <= self._log.min_offset and (
+                at_beginning or message.topic in self._revived
+            ):
+                queue.restart_at(message.queue_offset)
+            elif at_beginning and missing <= _MAX_PADDING:
+                queue.append_padding(missing)
+            elif at_beginning:
+                queue.restart_at(message.queue_offset)
+            else:
+                raise _GapError(f"{queue!r} before offset {message.queue_offset}")
+        queue.append(message.physical_offset, message.size, tags_code_of(message, self._levels))
+        queue.next_offset = queue.max_offset
+        self._queues.mark_dirty(queue)
+        self._unwritten += 1
+
+    # --- afterwards ----------------------------------------------------------------------
+
+    def _settle_queues(self) -> None:
+        min_physical = self._log.min_offset
+        for queue in list(self._queues.queues.values()):
+            queue.next_offset = queue.max_offset
+            data = queue.read(queue.min_offset, 1, blocking=True)
+            if data:
+                physical, size, _ = UNIT.unpack(data)
+                if size == PADDING_SIZE or physical < min_physical:
+                    queue.correct_min_offset(min_physical)
+            self._release()

@@ -1,0 +1,28 @@
+"""Texts of the runtime table in the form that admin tools parse or show."""
+
+from __future__ import annotations
+
+_DISTRIBUTION = (
+    "<=0ms", "0~10ms", "10~50ms", "50~100ms", "100~200ms", "200~500ms", "500ms~1s", "1~2s", "2~3s", "3~4s",
+    "4~5s", "5~10s", "10s~",
+)  # fmt: skip
+
+
+def runtime_text(milliseconds: int) -> str:
+    """``[ d days, h hours, m minutes, s seconds ]``."""
+    seconds = milliseconds // 1000
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    return f"[ {days} days, {hours} hours, {minutes} minutes, {seconds % 60} seconds ]"
+
+
+def human_bytes(size: int) -> str:
+    """``1.5 GiB`` (Java: ``MixAll.humanReadableByteCount`` with binary units)."""
+    if size < 1024:
+        return f"{size} B"
+    power = min((size.bit_length() - 1) // 10, 6)
+    return f"{size / 1024**power:.1f} {'KMGTPE'[power - 1]}iB"
+
+
+def distribution_text(puts: int) -> str:
+    """Put times by class; appends are positional writes of the loop, all below a millisecond's class."""
+    return " ".join(f"[{name}]:{puts if name == '<=0ms' else 0}" for name in _DISTRIBUTION)

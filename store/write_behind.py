@@ -1,0 +1,194 @@
+"""Queue and index entries on their way from memory to files, and the checkpoint after them.
+
+A pass runs ``flushIntervalConsumeQueue`` after the first entry, or at once when many
+wait. A sync of everything written, and with it a new checkpoint, follows every
+``flushConsumeQueueThoroughInterval``. Both run in a worker thread, under one lock that
+retention and topic deletion take too. With nothing to write the service sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from store.checkpoint import Checkpoint, save_checkpoint
+from store.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from store.config import MessageStoreConfig
+    from store.consume_queue import ConsumeQueue
+    from store.files import FileSystem
+    from store.index import MessageIndex
+    from store.queue_table import QueueTable
+
+log = logging.getLogger("rocketmq.store")
+
+_EARLY_ENTRIES = 50_000
+
+
+@attrs.frozen
+class WriteBehindStatistics:
+    passes: int
+    checkpoints: int
+    failures: int
+    unwritten: int
+
+
+class WriteBehind:
+    """Writes the derived files of one store.
+
+    Args:
+        queues: Consume queues.
+        index: Index, or None.
+        config: Intervals.
+        checkpoint_path: Where the checkpoint lies.
+        files: The disk.
+        flushed_timestamp: Store timestamp up to which the log is on the device, ms.
+        dispatched_timestamp: Store timestamp of the newest dispatched message, ms.
+
+    Attributes:
+        unwritten: Queue units in memory, roughly; what `put` limits.
+    """
+
+    def __init__(
+        self,
+        queues: QueueTable,
+        index: MessageIndex | None,
+        config: MessageStoreConfig,
+        checkpoint_path: str,
+        files: FileSystem,
+        flushed_timestamp: Callable[[], int],
+        dispatched_timestamp: Callable[[], int],
+    ) -> None:
+        self._queues = queues
+        self._index = index
+        self._config = config
+        self._checkpoint_path = checkpoint_path
+        self._files = files
+        self._flushed_timestamp = flushed_timestamp
+        self._dispatched_timestamp = dispatched_timestamp
+        self.lock = threading.Lock()
+        self.checkpoint = Checkpoint()
+        self.unwritten = 0
+        self._wake = trio.Event()
+        self._enough = trio.Event()
+        self._written = trio.Event()
+        self._passes = 0
+        self._checkpoints = 0
+        self._failures = 0
+
+    def statistics(self) -> WriteBehindStatistics:
+        return WriteBehindStatistics(self._passes, self._checkpoints, self._failures, self.unwritten)
+
+    def dispatched(self, count: int) -> None:
+        """`count` queue units came into memory; call in the event loop."""
+        self.unwritten += count
+        if not self._wake.is_set():
+            self._wake.set()
+        if self.unwritten > _EARLY_ENTRIES and not self._enough.is_set():
+            self._enough.set()
+
+    async def run(self) -> None:
+        """Write until cancelled. A full disk delays entries, it does not end the service."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._checkpoint_forever)
+            while True:
+                await self._wake.wait()
+                with trio.move_on_after(self._config.flush_interval_consume_queue / 1000):
+                    await self._enough.wait()
+                self._wake = trio.Event()
+                self._enough = trio.Event()
+                try:
+                    await self.write()
+                except StoreError as error:
+                    self._failures += 1
+                    log.error("consume queue or index cannot be written, trying again: %s", error)
+                    self._wake.set()
+                    await trio.sleep(1)
+                self._written.set()
+
+    async def _checkpoint_forever(self) -> None:
+        while True:
+            await self._written.wait()
+            await trio.sleep(self._config.flush_consume_queue_thorough_interval / 1000)
+            self._written = trio.Event()
+            try:
+                dispatched = self._dispatched_timestamp()
+                await self.write()
+                await trio.to_thread.run_sync(self.sync_blocking, dispatched)
+            except StoreError as error:
+                self._failures += 1
+                log.error("checkpoint cannot be written, trying again: %s", error)
+                self._written.set()
+
+    async def write(self) -> None:
+        """One pass.
+
+        Raises:
+            StoreError: what could not be written stays in memory.
+        """
+        queues, marks = self._take()
+        try:
+            await trio.to_thread.run_sync(self._write_locked, queues, marks)
+        finally:
+            self._settle(queues, marks)
+
+    def write_blocking(self) -> None:
+        """One pass in this thread, when no event loop appends beside it (recovery, shutdown)."""
+        queues, marks = self._take()
+        try:
+            self._write_locked(queues, marks)
+        finally:
+            self._settle(queues, marks)
+
+    def _take(self) -> tuple[list[ConsumeQueue], list[int]]:
+        if self._index is not None:
+            self._index.take_pending()
+        return self._queues.take_dirty(), []
+
+    def _write_locked(self, queues: list[ConsumeQueue], marks: list[int]) -> None:
+        with self.lock:
+            self._queues.write(queues, marks)
+            if self._index is not None:
+                self._index.write_behind()
+
+    def _settle(self, queues: list[ConsumeQueue], marks: list[int]) -> None:
+        for queue, mark in zip(queues, marks, strict=False):
+            if not queue.removed:
+                queue.written(mark)
+            if queue.unwritten:
+                self._queues.mark_dirty(queue)
+        for queue in queues[len(marks) :]:
+            self._queues.mark_dirty(queue)
+        self.unwritten = sum(queue.unwritten for queue in self._queues.dirty_queues())
+        self._passes += 1
+        if self._queues.has_dirty:
+            self._wake.set()
+
+    def sync_blocking(self, dispatched_timestamp: int) -> None:
+        """Sync what is written and save a checkpoint that says so.
+
+        Args:
+            dispatched_timestamp: Every entry up to this store timestamp is written.
+        """
+        with self.lock:
+            self._queues.sync()
+            if self._index is not None:
+                self._index.sync()
+        old = self.checkpoint
+        self.checkpoint = attrs.evolve(
+            old,
+            physic_msg_timestamp=max(old.physic_msg_timestamp, self._flushed_timestamp()),
+            logics_msg_timestamp=max(old.logics_msg_timestamp, dispatched_timestamp),
+            index_msg_timestamp=max(
+                old.index_msg_timestamp, dispatched_timestamp if self._index is not None else 0
+            ),
+        )
+        save_checkpoint(self._checkpoint_path, self.checkpoint, self._files)
+        self._checkpoints += 1

@@ -1,0 +1,190 @@
+"""Reading: statuses, batches, filters, cold data, and files that disappear meanwhile."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from store_kit import (
+    START_MS,
+    FaultyDisk,
+    ManualClock,
+    bodies,
+    message,
+    open_store,
+    put_ok,
+)
+
+from remoting.protocol.message import decode_messages
+from store import GetStatus
+from store.consume_queue import PADDING_UNIT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_statuses_and_corrected_offsets(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i) for i in range(3)))
+
+        def ask(offset: int, topic: str = "TopicTest") -> tuple[str, int]:
+            result = store.get("g", topic, 0, offset, 32)
+            assert result is not None
+            return result.status.name, result.next_begin_offset
+
+        assert ask(0) == ("FOUND", 3)
+        assert ask(3) == ("OFFSET_OVERFLOW_ONE", 3)
+        assert ask(9) == ("OFFSET_OVERFLOW_BADLY", 3)
+        assert ask(-1) == ("OFFSET_TOO_SMALL", 0)
+        assert ask(5, "Nothing") == ("NO_MATCHED_LOGIC_QUEUE", 0)
+        store._queues.create("Empty", 0)
+        assert ask(5, "Empty") == ("NO_MESSAGE_IN_QUEUE", 0)
+
+
+def test_neighbours_share_one_buffer(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i, queue_id=0 if i < 5 else i % 2) for i in range(12)))
+        result = store.get("g", "TopicTest", 0, 0, 32)
+        assert result is not None
+        assert result.message_count == 8
+        assert len(result.buffers) == 4
+        assert sum(len(buffer) for buffer in result.buffers) == result.size
+        read = [item.body for buffer in result.buffers for item in decode_messages(buffer)]
+        assert read == bodies(store)
+
+
+@pytest.mark.parametrize(
+    ("limits", "arguments", "count"),
+    [
+        ({}, (32, 1 << 20), 20),
+        ({}, (7, 1 << 20), 7),
+        ({}, (32, 450), 3),
+        ({}, (32, 1), 1),
+        ({"max_transfer_count_on_message_in_memory": 4}, (32, 1 << 20), 4),
+        ({"max_transfer_bytes_on_message_in_memory": 300}, (32, 1 << 20), 2),
+        ({"access_message_in_memory_max_ratio": 0}, (32, 1 << 20), 8),
+        (
+            {"access_message_in_memory_max_ratio": 0, "max_transfer_bytes_on_message_in_disk": 300},
+            (32, 1 << 20),
+            2,
+        ),
+    ],
+)
+def test_batch_limits(tmp_path: Path, limits: dict[str, int], arguments: tuple[int, int], count: int) -> None:
+    with open_store(tmp_path, **limits) as store:
+        put_ok(store, *(message(i, body=b"0123456789") for i in range(20)))
+        result = store.get("g", "TopicTest", 0, 0, *arguments)
+        assert result is not None
+        assert (result.message_count, result.next_begin_offset) == (count, count)
+
+
+def test_filtered_pull_advances_over_what_it_looked_at(tmp_path: Path) -> None:
+    with open_store(tmp_path, max_filter_message_size=200) as store:
+        put_ok(store, *(message(i, tags="A" if i == 25 else "B") for i in range(40)))
+        seen = []
+        offset = 0
+        while offset < 40:
+            result = store.get("g", "TopicTest", 0, offset, 5, 1 << 20, lambda code: code == 65)
+            assert result is not None
+            seen.append((result.status.name, result.message_count, result.next_begin_offset))
+            offset = result.next_begin_offset
+        assert [status for status, _, _ in seen] == [
+            "NO_MATCHED_MESSAGE",
+            "NO_MATCHED_MESSAGE",
+            "FOUND",
+            "NO_MATCHED_MESSAGE",
+        ]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_units_are_read_from_memory_and_from_files(tmp_path: Path, written: bool) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i) for i in range(25)))
+        if written:
+            store._behind.write_blocking()
+        put_ok(store, *(message(i) for i in range(25, 33)))
+        assert len(bodies(store)) == 33
+        assert len(store.consume_queue_units("TopicTest", 0, 3, 100)) == 30
+        assert store.consume_queue_units("TopicTest", 0, 33, 1) == []
+
+
+def test_padding_units_are_never_delivered(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, message(0))
+        queue = store._queues.queues["TopicTest", 0]
+        queue.append_padding(3)
+        queue.next_offset = queue.max_offset
+        put_ok(store, message(1))
+        result = store.get("g", "TopicTest", 0, 0, 32)
+        assert result is not None
+        assert (result.message_count, result.next_begin_offset) == (2, 5)
+        assert PADDING_UNIT.hex() == "0000000000000000" + "7fffffff" + "0000000000000000"
+
+
+async def test_cold_data_is_asked_for_in_a_thread(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i, queue_id=i % 2) for i in range(40)))
+        expected = bodies(store)
+    with open_store(tmp_path, files=disk) as store:
+        disk.always_cold = True
+        assert store.get("g", "TopicTest", 0, 0, 32) is None
+        result = await store.get_cold("g", "TopicTest", 0, 0, 32)
+        read = [item.body for buffer in result.buffers for item in decode_messages(buffer)]
+        assert read == expected
+        assert store.statistics().cold_gets == 1
+        put_ok(store, message(99))
+        result_or_none = store.get("g", "TopicTest", 0, 20, 32)
+        assert result_or_none is not None
+        assert result_or_none.status is GetStatus.FOUND
+        disk.always_cold = False
+        warm = store.get("g", "TopicTest", 0, 0, 32)
+        assert warm is not None
+        assert warm.size == result.size + result_or_none.size
+
+
+async def test_a_pull_in_progress_keeps_the_bytes_of_a_deleted_file(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+    with open_store(tmp_path, clock=clock, delete_commit_log_files_interval=0) as store:
+        put_ok(store, *(message(i, body=bytes([i]) * 1000) for i in range(12)))
+        result = store.get("g", "TopicTest", 0, 0, 32)
+        assert result is not None
+        before = [bytes(buffer) for buffer in result.buffers]
+        clock.current_ms = 1 << 60
+        for _ in range(3):
+            store._cleaner.delete_manually()
+            await trio.to_thread.run_sync(store._cleaner.pass_once)
+            gc.collect()
+        assert not (tmp_path / "commitlog" / f"{0:020d}").exists()
+        assert [bytes(buffer) for buffer in result.buffers] == before
+        late = store.get("g", "TopicTest", 0, 0, 32)
+        assert late is not None
+        assert late.status is GetStatus.OFFSET_TOO_SMALL
+        assert bodies(store) == [bytes([i]) * 1000 for i in range(9, 12)]
+        assert store.message_at(0) is None
+
+
+def test_message_at_only_answers_for_real_beginnings(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        results = put_ok(store, message(0), message(1))
+        for result in results:
+            found = store.message_at(result.physical_offset)
+            assert found is not None
+            assert len(found) == result.size
+        for offset in (-1, 1, 4, 8, results[1].end_offset, 1 << 40):
+            assert store.message_at(offset) is None
+
+
+def test_runtime_table_has_the_keys_that_tools_parse(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i) for i in range(20)))
+        bodies(store)
+        info = store.runtime_info()
+        assert info["putTps"].split(" ")[0] == "2.0"
+        assert info["commitLogMaxOffset"] == str(store.max_phy_offset)
+        assert info["earliestMessageTimeStamp"] == str(START_MS)
+        assert info["commitLogDirCapacity"].startswith("Total : ")
+        assert 0 <= float(info["commitLogDiskRatio"]) <= 1
+        assert all(isinstance(value, str) for value in info.values())

@@ -1,0 +1,91 @@
+"""The index: layout, several files, what is still in memory."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from store_kit import START_MS, ManualClock, bodies, message, open_store, put_ok, queried
+
+from remoting.protocol.message import java_string_hash
+from store.index import key_hash
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@given(st.text(max_size=20), st.text(max_size=40))
+def test_key_hash_is_javas(topic: str, key: str) -> None:
+    value = abs(java_string_hash(f"{topic}#{key}"))
+    assert key_hash(topic, key) == (0 if value == 1 << 31 else value)
+    assert key_hash(topic, key) == key_hash(topic, key)
+
+
+def test_layout_of_a_file(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+    with open_store(tmp_path, clock=clock) as store:
+        first, second = put_ok(store, message(0, keys=("a",)), message(1, keys=("a",)))
+        clock.advance(5500)
+        [third] = put_ok(store, message(2, keys=("a", "b")))
+    [path] = (tmp_path / "index").iterdir()
+    assert len(path.name) == 17
+    data = path.read_bytes()
+    assert len(data) == 40 + 100 * 4 + 400 * 20
+    assert struct.unpack_from(">qqqqii", data) == (
+        START_MS, START_MS + 5500, first.physical_offset, third.physical_offset, 2, 5,
+    )  # fmt: skip
+    hash_a, hash_b = key_hash("TopicTest", "a"), key_hash("TopicTest", "b")
+    entries = [struct.unpack_from(">iqii", data, 440 + 20 * number) for number in range(6)]
+    assert entries == [
+        (0, 0, 0, 0),
+        (hash_a, first.physical_offset, 0, 0),
+        (hash_a, second.physical_offset, 0, 1),
+        (hash_a, third.physical_offset, 5, 2),
+        (hash_b, third.physical_offset, 5, 0),
+        (0, 0, 0, 0),
+    ]
+    assert struct.unpack_from(">i", data, 40 + hash_a % 100 * 4) == (3,)
+    assert struct.unpack_from(">i", data, 40 + hash_b % 100 * 4) == (4,)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_query_by_key_time_and_tag(tmp_path: Path, written: bool) -> None:
+    clock = ManualClock(START_MS)
+    with open_store(tmp_path, clock=clock) as store:
+        for number in range(10):
+            put_ok(store, message(number, keys=(f"U{number}", "all"), tags="Red" if number < 3 else ""))
+            clock.advance(10_000)
+        if written:
+            store._behind.write_blocking()
+        assert queried(store, "U4") == [b"body-4"]
+        assert queried(store, "all") == bodies(store)
+        assert len(store.query("TopicTest", "all", 3, 0, 1 << 60).buffers) == 3
+        begin, end = START_MS + 20_000, START_MS + 40_000
+        assert len(store.query("TopicTest", "all", 64, begin, end).buffers) == 3
+        assert queried(store, "all", "Other") == []
+        assert len(store.query("TopicTest", "Red", 64, 0, 1 << 60, "T").buffers) == 3
+        assert queried(store, "Red") == []
+
+
+def test_a_full_file_is_continued_in_the_next(tmp_path: Path) -> None:
+    with open_store(tmp_path, max_index_num=20) as store:
+        for number in range(50):
+            put_ok(store, message(number, keys=(f"U{number}", "all")))
+            if number % 9 == 0:
+                store._behind.write_blocking()
+        store._behind.write_blocking()
+        assert len(list((tmp_path / "index").iterdir())) == 6
+        assert queried(store, "all") == bodies(store)
+        assert queried(store, "U3") == [b"body-3"]
+    with open_store(tmp_path, max_index_num=20) as store:
+        assert queried(store, "all") == bodies(store)
+
+
+def test_index_can_be_switched_off(tmp_path: Path) -> None:
+    with open_store(tmp_path, message_index_enable=False) as store:
+        put_ok(store, message(0))
+        assert queried(store, "U00000000") == []
+    assert not (tmp_path / "index").exists()

@@ -1,0 +1,200 @@
+"""What goes, when, and when messages are refused (container.md section 3, single replica)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from store_kit import ManualClock, bodies, closed, make_store, message, open_store, opened, put_ok
+
+from store import MessageStoreConfig, OsFileSystem, PutStatus
+from store.files import DiskSpace
+from store.retention import Cleaning, DiskLimits, decide_cleaning, is_time_to_delete
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from store import MessageStore
+
+LIMITS = DiskLimits(max_used=0.75, clean=0.85, warning=0.90)
+
+
+@pytest.mark.parametrize(
+    ("log", "queue", "full", "expected"),
+    [
+        (0.91, 0.10, False, (True, True, True)),
+        (0.91, 0.10, True, (True, True, True)),
+        (0.90, 0.10, False, (False, True, True)),
+        (0.90, 0.10, True, (True, True, True)),
+        (0.86, 0.95, True, (True, True, True)),
+        (0.86, 0.95, False, (False, True, True)),
+        (0.85, 0.10, True, (False, True, False)),
+        (0.80, 0.91, False, (True, True, True)),
+        (0.80, 0.88, False, (False, True, True)),
+        (0.80, 0.88, True, (True, True, True)),
+        (0.76, 0.10, False, (False, True, False)),
+        (0.75, 0.75, False, (False, False, False)),
+        (0.75, 0.76, False, (False, True, False)),
+        (0.10, 0.10, True, (False, False, False)),
+        (-1.0, 0.10, False, (False, True, False)),
+        (0.10, -1.0, False, (False, True, False)),
+    ],
+)
+def test_decision_table(log: float, queue: float, full: bool, expected: tuple[bool, bool, bool]) -> None:
+    decision = decide_cleaning(log, queue, full, LIMITS)
+    assert (decision.disk_full, decision.delete, decision.forced) == expected
+    assert isinstance(decision, Cleaning)
+    assert decision.rule
+
+
+@pytest.mark.parametrize(
+    ("clean", "warning", "expected"), [(85, 90, (0.85, 0.90)), (99, 99, (0.85, 0.90)), (1, 1, (0.30, 0.35))]
+)
+def test_ratios_are_clamped_as_java_clamps_them(
+    clean: int, warning: int, expected: tuple[float, float]
+) -> None:
+    config = MessageStoreConfig(disk_space_clean_forcibly_ratio=clean, disk_space_warning_level_ratio=warning)
+    limits = DiskLimits.of(config)
+    assert (limits.clean, limits.warning) == expected
+
+
+def test_delete_when_lists_local_hours() -> None:
+    for hour in range(24):
+        moment = int(time.mktime((2024, 5, 6, hour, 59, 59, 0, 0, -1))) * 1000
+        assert is_time_to_delete("04;17", moment) == (hour in (4, 17))
+        assert not is_time_to_delete("", moment)
+
+
+class SizedDisk(OsFileSystem):
+    """A partition whose fill is what the test says."""
+
+    def __init__(self) -> None:
+        self.used = 0.1
+
+    def space(self, path: str) -> DiskSpace:
+        total = 1_000_000
+        free = round(total * (1 - self.used))
+        return DiskSpace(total, free, free)
+
+
+HOUR_MS = 3_600_000
+NOT_NOW = "99"
+
+
+def filled(root: Path, **changes: object) -> tuple[MessageStore, SizedDisk, ManualClock]:
+    disk = SizedDisk()
+    clock = ManualClock(time.time_ns() // 1_000_000)
+    store = opened(
+        root, files=disk, clock=clock, disk_max_used_space_ratio=75,
+        **{"delete_when": NOT_NOW, "delete_commit_log_files_interval": 0} | changes,
+    )  # fmt: skip
+    put_ok(store, *(message(i, body=bytes([i]) * 1000) for i in range(30)))
+    store._behind.write_blocking()
+    return store, disk, clock
+
+
+def file_names(root: Path) -> list[int]:
+    return [int(name) // 4096 for name in sorted(os.listdir(root / "commitlog"))]
+
+
+def test_nothing_goes_before_its_time(tmp_path: Path) -> None:
+    store, _, clock = filled(tmp_path)
+    clock.advance(73 * HOUR_MS)
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == list(range(10))
+    closed(store)
+
+
+def test_expired_files_go_in_the_deletion_hour_oldest_first_in_bounds(tmp_path: Path) -> None:
+    hours = ";".join(f"{hour:02d}" for hour in range(24))
+    store, _, clock = filled(tmp_path, delete_when=hours, delete_file_batch_max=4)
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == list(range(10))
+    clock.advance(73 * HOUR_MS)
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == [4, 5, 6, 7, 8, 9]
+    store._cleaner.pass_once()
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == [9]
+    assert store.min_phy_offset == 9 * 4096
+    assert store.min_offset("TopicTest", 0) == 27
+    assert bodies(store) == [bytes([i]) * 1000 for i in range(27, 30)]
+    assert len(os.listdir(tmp_path / "consumequeue" / "TopicTest" / "0")) == 1
+    closed(store)
+    with open_store(tmp_path) as store:
+        assert store.min_offset("TopicTest", 0) == 27
+        assert put_ok(store, message())[0].queue_offset == 30
+
+
+def test_manual_deletion_ignores_the_hour_for_twenty_rounds(tmp_path: Path) -> None:
+    store, _, clock = filled(tmp_path, delete_file_batch_max=1)
+    clock.advance(73 * HOUR_MS)
+    store.delete_expired_files()
+    for _ in range(3):
+        store._cleaner.pass_once()
+    assert file_names(tmp_path) == list(range(3, 10))
+    assert store.statistics().cleaner.manual_rounds == 17
+    closed(store)
+
+
+@pytest.mark.parametrize(("enabled", "left"), [(True, [9]), (False, list(range(10)))])
+def test_a_fuller_disk_takes_unexpired_files_only_when_allowed(
+    tmp_path: Path, enabled: bool, left: list[int]
+) -> None:
+    store, disk, _ = filled(tmp_path, clean_file_forcibly_enable=enabled)
+    disk.used = 0.87
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == left
+    assert store.writable
+    closed(store)
+
+
+def test_a_full_disk_refuses_until_the_lower_mark(tmp_path: Path) -> None:
+    store, disk, _ = filled(tmp_path)
+    for used, writable in ((0.91, False), (0.87, False), (0.84, True), (0.88, True)):
+        disk.used = used
+        store._cleaner.pass_once()
+        assert store.writable is writable, used
+        if not writable:
+            assert store.put([message()])[0].status is PutStatus.SERVICE_NOT_AVAILABLE
+            assert store.unwritable_reason == (
+                f"the broker's disk is full [CL:  {used:.2f} CQ:  {used:.2f} INDEX:  {used:.2f}]"
+            )
+    closed(store)
+
+
+def test_queues_without_messages_are_cleaned_by_hand(tmp_path: Path) -> None:
+    clock = ManualClock(time.time_ns() // 1_000_000)
+    with open_store(tmp_path, clock=clock, delete_commit_log_files_interval=0) as store:
+        put_ok(store, message(topic="Old"), message(topic="rmq_sys_x"))
+        put_ok(store, *(message(i, body=bytes(1000)) for i in range(12)))
+        store._behind.write_blocking()
+        assert store.clean_expired_consume_queues() == 0
+        clock.advance(100 * HOUR_MS)
+        store.delete_expired_files()
+        store._cleaner.pass_once()
+        assert store.clean_expired_consume_queues() == 1
+        assert store.topics() == {"TopicTest", "rmq_sys_x"}
+        assert not (tmp_path / "consumequeue" / "Old").exists()
+
+
+def test_delete_topic_starts_its_queues_again_at_zero(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, message(0), message(1, queue_id=3))
+        store._behind.write_blocking()
+        assert store.queues("TopicTest") == [0, 3]
+        assert store.delete_topics(["TopicTest"]) == 1
+        assert not (tmp_path / "consumequeue" / "TopicTest").exists()
+        assert put_ok(store, message(2))[0].queue_offset == 0
+        assert bodies(store) == [b"body-2"]
+    with open_store(tmp_path) as store:
+        assert bodies(store) == [b"body-2"]
+
+
+def test_store_that_was_never_loaded_can_be_shut_down(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    store.shutdown()
+    store.release()
+    assert not (tmp_path / "abort").exists()
