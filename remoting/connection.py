@@ -1,0 +1,633 @@
+"""One connection between two peers, of either direction.
+
+A read pass is synchronous: the bytes of one read are cut into commands, requests of the same processor are
+served together, answers are appended to the out buffers of their connections, and all connections that got
+some are flushed at the end (`Cork`). Only a peer that does not read costs a task: it waits for the socket to
+become writable and sends the rest.
+
+What counts where: a request is *in flight* from its arrival to its answer, or to the moment when a handler
+says that it is *held* (a long poll). Both have limits; above them the answer is code 2. One-way requests are
+neither, they are served in the pass that reads them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import trio
+
+from remoting.command import (
+    TALLY_ANSWERED,
+    TALLY_HELD,
+    TALLY_IN_FLIGHT,
+    RemotingCommand,
+)
+from remoting.errors import (
+    CommandError,
+    FrameFault,
+    LocalFault,
+    RemotingError,
+    SendError,
+    TimeoutError_,
+    TooMuchRequest,
+)
+from remoting.frame import FrameReader, encode, encode_buffers
+from remoting.owner import READ_SIZE, ConnectionStatistics
+from remoting.protocol.mq_version import V5_3_1
+from remoting.protocol.response_code import ResponseCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from remoting.owner import Owner, RequestHook
+    from remoting.processors import Processor, TaskFunction
+
+log = logging.getLogger("rocketmq.remoting")
+
+IOV_MAX = 1024
+GO_AWAY_REMARK = "please go away"
+BUSY_REMARK = "[OVERLOAD]system busy, start flow control for a while"
+
+_PORT = struct.Struct(">i")
+
+
+class _Waiter:
+    __slots__ = ("answered", "error", "response")
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.response: RemotingCommand | None = None
+        self.error: RemotingError | None = None
+
+
+class Connection:
+    """A connected peer. All methods must be called in the trio thread.
+
+    Attributes:
+        remote_address: "ip:port"; IPv6 addresses without brackets, as Java prints them.
+        remote_host: packed address (4 or 16 bytes) and int32 port: the form of a message's born host.
+        local_port: port of this side.
+        closed: whether `close` was called, by whomever.
+        close_reason: why, one sentence; "" while open.
+        last_active: `trio.current_time()` of the last traffic in either direction.
+        secure: whether the connection is encrypted.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_cork",
+        "_held",
+        "_in_flight",
+        "_limits",
+        "_out",
+        "_out_bytes",
+        "_owner",
+        "_pending",
+        "_reader",
+        "_serialize_type",
+        "_socket",
+        "_stream",
+        "_unsent",
+        "_waiting_to_write",
+        "blocked_writes",
+        "close_reason",
+        "closed",
+        "last_active",
+        "local_port",
+        "received_bytes",
+        "received_requests",
+        "received_responses",
+        "refused_requests",
+        "remote_address",
+        "remote_host",
+        "secure",
+        "sent_bytes",
+        "sent_frames",
+        "unmatched_responses",
+    )
+
+    def __init__(self, owner: Owner, connected: socket.socket) -> None:
+        """Takes over a connected, non-blocking socket.
+
+        Raises:
+            OSError: the peer has gone already.
+        """
+        self._owner = owner
+        self._socket = connected
+        self._cork = owner.cork
+        self._limits = owner.limits
+        self._serialize_type = int(owner.serialize_type)
+        self._reader = FrameReader(owner.limits.frame)
+        self._stream: trio.SSLStream[trio.SocketStream] | None = None
+        self._out: list[bytes | memoryview] = []
+        self._out_bytes = 0
+        self._unsent = False
+        self._waiting_to_write = False
+        self._pending: dict[int, _Waiter] = {}
+        self._held: dict[int, RemotingCommand] = {}
+        self._in_flight = 0
+        self.remote_address, self.remote_host = _peer(connected.getpeername())
+        self.local_port: int = connected.getsockname()[1]
+        self.secure = False
+        self.closed = False
+        self.close_reason = ""
+        self.last_active = trio.current_time()
+        self.blocked_writes = 0
+        self.received_bytes = 0
+        self.received_requests = 0
+        self.received_responses = 0
+        self.refused_requests = 0
+        self.sent_bytes = 0
+        self.sent_frames = 0
+        self.unmatched_responses = 0
+
+    def __repr__(self) -> str:
+        state = f"closed: {self.close_reason}" if self.closed else f"{self._in_flight} in flight"
+        return f"<Connection {self.remote_address} on port {self.local_port}, {state}>"
+
+    # Reading.
+
+    def use_stream(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        """From here on everything goes through an encrypted stream over the socket, after its handshake."""
+        self._stream = stream
+        self.secure = True
+
+    async def run(self) -> None:
+        """Reads until the connection ends. Failures of the peer are logged, not raised.
+
+        Cancellation closes the connection.
+        """
+        reason = "cancelled"
+        try:
+            if self._stream is None:
+                reason = await self._read_socket()
+            else:
+                reason = await self._read_stream(self._stream)
+        except trio.ClosedResourceError:
+            reason = "closed"
+        except (OSError, trio.BrokenResourceError) as error:
+            reason = f"read failed: {error.__cause__ or error}"
+        finally:
+            self.close(reason)
+
+    async def _read_socket(self) -> str:
+        connected = self._socket
+        buffer = self._cork.read_buffer
+        view = memoryview(buffer)
+        while not self.closed:
+            await trio.lowlevel.wait_readable(connected)
+            try:
+                size = connected.recv_into(buffer)
+            except (BlockingIOError, InterruptedError):
+                continue
+            if not size:
+                return "end of stream"
+            self.receive(bytes(view[:size]))
+        return "closed"
+
+    async def _read_stream(self, stream: trio.SSLStream[trio.SocketStream]) -> str:
+        while not self.closed:
+            data = await stream.receive_some(READ_SIZE)
+            if not data:
+                return "end of stream"
+            self.receive(bytes(data))
+        return "closed"
+
+    def receive(self, data: bytes) -> None:
+        """One read pass over bytes of the peer."""
+        self.last_active = trio.current_time()
+        self.received_bytes += len(data)
+        fault: FrameFault | None = None
+        try:
+            commands = self._reader.feed(data)
+        except FrameFault as error:
+            fault = error
+            commands = error.decoded
+        if commands:
+            self._cork.insert()
+            try:
+                self._dispatch(commands)
+            finally:
+                self._cork.pull()
+        if fault is not None and not self.closed:
+            log.warning("undecodable bytes from %s, closing: %s", self.remote_address, fault)
+            self._owner.connection_failed(self, fault)
+            self.close(f"undecodable bytes: {fault}")
+
+    def _dispatch(self, commands: list[RemotingCommand]) -> None:
+        owner = self._owner
+        table = owner.table
+        find = table.find
+        hooks = owner.hooks
+        limits = self._limits
+        groups: dict[Processor, list[RemotingCommand]] = {}
+        for command in commands:
+            flag = command.flag
+            if flag & 1:
+                self._take_response(command)
+                continue
+            self.received_requests += 1
+            if not flag & 2:
+                if self._in_flight >= limits.in_flight_requests or len(self._held) >= limits.held_requests:
+                    self._refuse(command, ResponseCode.SYSTEM_BUSY, BUSY_REMARK)
+                    continue
+                command.tally = TALLY_IN_FLIGHT
+                self._in_flight += 1
+                if owner.draining and command.version > V5_3_1:
+                    self._refuse(command, ResponseCode.GO_AWAY, GO_AWAY_REMARK)
+                    continue
+            entry = find(command.code) or table.default
+            if entry is None:
+                self._refuse(
+                    command,
+                    ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+                    f" request type {command.code} not supported",
+                )
+                continue
+            if hooks and not self._admitted(command, hooks):
+                continue
+            group = groups.get(entry)
+            if group is None:
+                groups[entry] = [command]
+            else:
+                group.append(command)
+        for entry, group in groups.items():
+            self._serve(entry, group)
+
+    def _serve(self, entry: Processor, requests: list[RemotingCommand]) -> None:
+        if entry.batch is not None:
+            try:
+                entry.batch(self, requests)
+            except Exception as error:
+                for request in requests:
+                    if request.tally == TALLY_IN_FLIGHT:
+                        self._answer_failure(request, error)
+                if not isinstance(error, CommandError):
+                    log.exception("a batch of code %s from %s", requests[0].code, self.remote_address)
+        elif entry.call is not None:
+            call = entry.call
+            for request in requests:
+                try:
+                    response = call(self, request)
+                except CommandError as error:
+                    self._answer_failure(request, error)
+                except Exception as error:
+                    log.exception("code %s from %s", request.code, self.remote_address)
+                    self._answer_failure(request, error)
+                else:
+                    if response is not None:
+                        self.reply(request, response)
+        elif entry.task is not None:
+            for request in requests:
+                self._owner.start_soon(self._run_task, entry.task, request)
+
+    async def _run_task(self, function: TaskFunction, request: RemotingCommand) -> None:
+        try:
+            response = await function(self, request)
+        except CommandError as error:
+            self._answer_failure(request, error)
+        except Exception as error:
+            log.exception("code %s from %s", request.code, self.remote_address)
+            self._answer_failure(request, error)
+        else:
+            if response is not None:
+                self.reply(request, response)
+
+    def _admitted(self, request: RemotingCommand, hooks: Sequence[RequestHook]) -> bool:
+        try:
+            for hook in hooks:
+                hook.before_request(self, request)
+        except CommandError as error:
+            self._answer_failure(request, error)
+            return False
+        except Exception as error:
+            log.exception("a hook for code %s from %s", request.code, self.remote_address)
+            self._answer_failure(request, error)
+            return False
+        return True
+
+    def _refuse(self, request: RemotingCommand, code: int, remark: str) -> None:
+        self.refused_requests += 1
+        self.reply(request, request.response(code, remark))
+
+    def _answer_failure(self, request: RemotingCommand, error: Exception) -> None:
+        if isinstance(error, CommandError):
+            response = request.response(error.code, error.remark)
+        else:
+            response = request.response(
+                ResponseCode.SYSTEM_ERROR, f"{type(error).__name__}: {str(error)[:400]}"
+            )
+        self.reply(request, response)
+
+    def _take_response(self, response: RemotingCommand) -> None:
+        self.received_responses += 1
+        waiter = self._pending.pop(response.opaque, None)
+        if waiter is None:
+            self.unmatched_responses += 1
+            log.debug("an answer without a request from %s, opaque %d", self.remote_address, response.opaque)
+        else:
+            waiter.response = response
+            waiter.answered.set()
+
+    # Answering.
+
+    def reply(self, request: RemotingCommand, response: RemotingCommand) -> None:
+        """Queues the answer to a request of this connection.
+
+        The second answer to a request, the answer to a one-way request and an answer on a closed connection
+        are dropped.
+        """
+        if not self._settle(request):
+            return
+        try:
+            buffers = encode_buffers(response, self._serialize_type)
+        except LocalFault:
+            log.exception("an answer to code %s for %s", request.code, self.remote_address)
+            fallback = request.response(ResponseCode.SYSTEM_ERROR, "the answer could not be encoded")
+            buffers = [encode(fallback, self._serialize_type)]
+        hooks = self._owner.hooks
+        if hooks:
+            for hook in hooks:
+                hook.after_response(self, request, response)
+        self._queue(buffers)
+
+    def reply_encoded(self, request: RemotingCommand, buffers: Sequence[bytes | memoryview]) -> None:
+        """Queues an answer that is a complete frame already; otherwise as `reply`.
+
+        Args:
+            request: the request.
+            buffers: the frame's bytes in order. They must not change any more; views keep their memory alive
+                until they are sent.
+        """
+        if self._settle(request):
+            self._queue(buffers)
+
+    def held(self, request: RemotingCommand) -> None:
+        """Says that a request is held back on purpose: it counts no longer as in flight."""
+        if request.tally == TALLY_IN_FLIGHT:
+            request.tally = TALLY_HELD
+            self._held[id(request)] = request
+            self._leave_flight()
+
+    def _settle(self, request: RemotingCommand) -> bool:
+        """Books a request as answered; False if there is nobody to send an answer to."""
+        tally = request.tally
+        if tally == TALLY_ANSWERED:
+            return False
+        request.tally = TALLY_ANSWERED
+        if tally == TALLY_HELD:
+            self._held.pop(id(request), None)
+        elif tally == TALLY_IN_FLIGHT:
+            self._leave_flight()
+        return not (self.closed or request.flag & 2)
+
+    def _leave_flight(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight and self._owner.draining:
+            self._owner.connection_quiet(self)
+
+    def send_away(self) -> None:
+        """Answers the held requests of newer clients with GO_AWAY, so that they go on elsewhere at once."""
+        for request in list(self._held.values()):
+            if request.version > V5_3_1:
+                self._refuse(request, ResponseCode.GO_AWAY, GO_AWAY_REMARK)
+
+    # Requests of ours.
+
+    async def invoke(self, request: RemotingCommand, timeout_ms: float) -> RemotingCommand:
+        """Sends a request to the peer and waits for its answer.
+
+        Raises:
+            SendError: the connection is closed, or ended before the answer.
+            TimeoutError_: no answer within `timeout_ms`.
+            TooMuchRequest: too many requests wait on this connection already.
+            LocalFault: the request cannot be encoded.
+
+        Cancellation forgets the request; an answer that comes later is dropped.
+        """
+        if self.closed:
+            raise SendError(f"the connection to {self.remote_address} is closed: {self.close_reason}")
+        opaque = request.opaque
+        if len(self._pending) >= self._limits.invocations:
+            raise TooMuchRequest(f"{len(self._pending)} requests to {self.remote_address} wait for an answer")
+        if opaque in self._pending:
+            raise LocalFault(f"a request with opaque {opaque} waits for its answer already")
+        buffers = encode_buffers(request, self._serialize_type)
+        waiter = self._pending[opaque] = _Waiter()
+        try:
+            self._queue(buffers)
+            with trio.move_on_after(timeout_ms / 1000):
+                await waiter.answered.wait()
+        finally:
+            if self._pending.get(opaque) is waiter:
+                del self._pending[opaque]
+        if waiter.response is not None:
+            return waiter.response
+        if waiter.error is not None:
+            raise waiter.error
+        raise TimeoutError_(f"no answer to code {request.code} from {self.remote_address} in {timeout_ms} ms")
+
+    def oneway(self, request: RemotingCommand) -> None:
+        """Sends a request that gets no answer; sets its one-way flag.
+
+        Raises:
+            SendError: the connection is closed.
+            LocalFault: the request cannot be encoded.
+        """
+        if self.closed:
+            raise SendError(f"the connection to {self.remote_address} is closed: {self.close_reason}")
+        request.flag |= 2
+        self._queue(encode_buffers(request, self._serialize_type))
+
+    # Writing.
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the peer to read."""
+        return self._out_bytes
+
+    def _queue(self, buffers: Sequence[bytes | memoryview]) -> None:
+        out = self._out
+        size = self._out_bytes
+        for buffer in buffers:
+            out.append(buffer)
+            size += len(buffer)
+        self._out_bytes = size
+        self.sent_frames += 1
+        if not self._unsent:
+            self._unsent = True
+            self._cork.mark(self)
+        if size > self._limits.queued_bytes or len(out) > self._limits.queued_buffers:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Above the limits: sends what the system takes, else cuts the connection."""
+        self.flush()
+        if self.closed or (
+            self._out_bytes <= self._limits.queued_bytes and len(self._out) <= self._limits.queued_buffers
+        ):
+            return
+        log.warning(
+            "%s does not read its answers: %d bytes in %d buffers wait, the limits are %d and %d; closing",
+            self.remote_address,
+            self._out_bytes,
+            len(self._out),
+            self._limits.queued_bytes,
+            self._limits.queued_buffers,
+        )
+        self.close("does not read its answers")
+
+    def flush(self) -> None:
+        """Sends what is queued, as far as the system takes it at once; a task sends the rest."""
+        self._unsent = False
+        if self._waiting_to_write or self.closed or not self._out:
+            return
+        if self._stream is not None:
+            self._waiting_to_write = True
+            self._owner.start_soon(self._write_stream, self._stream)
+        elif not self._send():
+            self._waiting_to_write = True
+            self._unsent = True
+            self.blocked_writes += 1
+            self._owner.start_soon(self._write_rest)
+
+    def _send(self) -> bool:
+        """Non-blocking; False if something is left."""
+        out = self._out
+        connected = self._socket
+        try:
+            while out:
+                if len(out) == 1:
+                    sent = connected.send(out[0])
+                else:
+                    sent = connected.sendmsg(out if len(out) <= IOV_MAX else out[:IOV_MAX])
+                self.sent_bytes += sent
+                if sent == self._out_bytes:
+                    out.clear()
+                    self._out_bytes = 0
+                else:
+                    self._drop_sent(sent)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            self.close(f"write failed: {error}")
+        return True
+
+    def _drop_sent(self, sent: int) -> None:
+        out = self._out
+        self._out_bytes -= sent
+        whole = 0
+        for buffer in out:
+            if sent < len(buffer):
+                break
+            sent -= len(buffer)
+            whole += 1
+        del out[:whole]
+        if sent:
+            out[0] = memoryview(out[0])[sent:]
+
+    async def _write_rest(self) -> None:
+        try:
+            while not self.closed and self._out:
+                await trio.lowlevel.wait_writable(self._socket)
+                sent_before = self.sent_bytes
+                if not self.closed:
+                    self._send()
+                if self.sent_bytes != sent_before:
+                    self.last_active = trio.current_time()
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            self._waiting_to_write = False
+            self._unsent = False
+            if self._owner.draining:
+                self._owner.connection_quiet(self)
+
+    async def _write_stream(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        try:
+            while not self.closed and self._out:
+                data = b"".join(self._out)
+                self._out.clear()
+                await stream.send_all(data)
+                self._out_bytes -= len(data)
+                self.sent_bytes += len(data)
+                self.last_active = trio.current_time()
+        except (trio.ClosedResourceError, trio.BrokenResourceError, OSError) as error:
+            self.close(f"write failed: {error.__cause__ or error}")
+        finally:
+            self._waiting_to_write = False
+            if self._owner.draining:
+                self._owner.connection_quiet(self)
+
+    # Ending.
+
+    def close(self, reason: str) -> None:
+        """Ends the connection at once; what is queued is lost. Only the first call counts.
+
+        Args:
+            reason: one sentence for the log and for those who wait for answers.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        self.close_reason = reason
+        trio.lowlevel.notify_closing(self._socket)
+        self._socket.close()
+        self._out.clear()
+        self._out_bytes = 0
+        self._held.clear()
+        waiters = list(self._pending.values())
+        self._pending.clear()
+        for waiter in waiters:
+            waiter.error = SendError(f"the connection to {self.remote_address} ended: {reason}")
+            waiter.answered.set()
+        log.debug("%s closed: %s", self.remote_address, reason)
+        self._owner.connection_closed(self, reason)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of the peer that are neither answered nor held."""
+        return self._in_flight
+
+    def statistics(self) -> ConnectionStatistics:
+        """The counters of now."""
+        return ConnectionStatistics(
+            remote_address=self.remote_address,
+            in_flight_requests=self._in_flight,
+            held_requests=len(self._held),
+            pending_invocations=len(self._pending),
+            queued_bytes=self._out_bytes,
+            received_bytes=self.received_bytes,
+            received_requests=self.received_requests,
+            received_responses=self.received_responses,
+            unmatched_responses=self.unmatched_responses,
+            refused_requests=self.refused_requests,
+            sent_bytes=self.sent_bytes,
+            sent_frames=self.sent_frames,
+            blocked_writes=self.blocked_writes,
+        )
+
+
+def _peer(address: tuple[str, int] | tuple[str, int, int, int]) -> tuple[str, bytes]:
+    host = ipaddress.ip_address(address[0].partition("%")[0])
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    return f"{host}:{address[1]}", host.packed + _PORT.pack(address[1])
+
+
+def set_socket_options(connected: socket.socket, send_buffer: int, receive_buffer: int) -> None:
+    """No delay, keep-alive, and buffer sizes in bytes where they are not 0.
+
+    Raises:
+        OSError: the connection has ended.
+    """
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if send_buffer:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    if receive_buffer:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -1,0 +1,1 @@
+"""Codes, headers, bodies and message layout of the RocketMQ protocol, as data without I/O."""
