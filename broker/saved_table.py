@@ -1,0 +1,124 @@
+"""A table of one broker that is kept in a JSON file: changed in the event loop, written in a worker thread.
+
+Changes only count up a generation; whoever must be sure that a change is on disk awaits
+:meth:`SavedTable.saved`. However many wait at a time, one write serves them all, so a burst of changes costs
+a few writes, and no write ever holds the event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from remoting.errors import BodyFault
+from remoting.json_dialect import dumps_pretty, loads
+from store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.offset_journal import OffsetJournal
+    from store import ConfigTable
+
+__all__ = ["SavedTable"]
+
+_log = logging.getLogger("rocketmq.broker")
+_RETRY_S = 1.0
+
+
+class SavedTable:
+    """The file of one table (topics.json, subscriptionGroup.json, consumerOffset.json, delayOffset.json).
+
+    Args:
+        file: where the text is kept, with its `.bak`.
+        snapshot: called in the event loop; gives a copy of the table that later changes do not touch.
+        to_json_object: called in the worker thread with that copy; gives what the file holds.
+        journal: keeps what changes between two saves, if losing that in a crash would matter.
+    """
+
+    def __init__(
+        self,
+        file: ConfigTable,
+        *,
+        snapshot: Callable[[], Any],
+        to_json_object: Callable[[Any], Any],
+        journal: OffsetJournal | None = None,
+    ) -> None:
+        self._file = file
+        self._journal = journal
+        self._snapshot = snapshot
+        self._to_json_object = to_json_object
+        self._generation = 0
+        self._saved_generation = 0
+        self._writing = trio.Lock()
+        self._dirty = trio.Event()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there are changes that are not on disk."""
+        return self._generation != self._saved_generation
+
+    def load(self) -> Any | None:
+        """What the file holds, or None when there is none. Blocks: call it in a worker thread."""
+        text = self.load_text()
+        return loads(text) if text else None
+
+    def load_text(self) -> str:
+        """The text of the file, or of its `.bak` when the file is not JSON; empty when there is none."""
+        return self._file.load(_is_object) or ""
+
+    def changed(self) -> None:
+        """Say that the table differs from its file now."""
+        self._generation += 1
+        self._dirty.set()
+
+    async def saved(self) -> None:
+        """Return when every change made before this call is on disk.
+
+        Cancellation does not interrupt a write under way, only the waiting for one.
+
+        Raises:
+            StoreError: the file could not be written; the change stays in memory and is tried again
+                with the next one.
+        """
+        target = self._generation
+        async with self._writing:
+            if self._saved_generation < target:
+                await self._write()
+
+    async def _write(self) -> None:
+        if self._journal is not None:
+            self._journal.begin_segment()
+        generation, snapshot = self._generation, self._snapshot()
+        self._dirty = trio.Event()
+        await trio.to_thread.run_sync(self._write_snapshot, snapshot)
+        self._saved_generation = generation
+        if self._journal is not None:
+            self._journal.confirm()
+
+    def _write_snapshot(self, snapshot: Any) -> None:
+        text = dumps_pretty(self._to_json_object(snapshot)).decode()
+        if self._journal is not None:
+            self._journal.set_base(text)
+        self._file.save(text)
+
+    async def run(self, delay_s: Callable[[], float] = lambda: 0.0) -> None:
+        """Save each change `delay_s` seconds after it came; idle as long as nothing changes."""
+        while True:
+            await self._dirty.wait()
+            await trio.sleep(delay_s())
+            try:
+                await self.saved()
+            except StoreError:
+                _log.exception("cannot write %s; trying again", self._file.path)
+                self._dirty.set()
+                await trio.sleep(_RETRY_S)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(loads(text), dict)
+    except BodyFault:
+        return False

@@ -1,0 +1,407 @@
+"""The container: one trio run, one transport, many brokers that know nothing of each other.
+
+    process ─ BrokerContainer.run
+              ├─ embedded name server                 (first up, last down)
+              ├─ container port and its fast port     (codes 25, 26)
+              └─ one task per broker ─ InnerBroker.run ─ the broker's own nursery
+
+A broker comes up in three steps. *Reserve*: identity, ports and directories are claimed in the book of the
+container, all or nothing, before anything is opened. *Build*: the broker's own task reserves sockets and
+store locks, recovers and starts. *Commit*: it serves and is registered. What fails gives back everything and
+leaves a reason behind. Removal is the same road backwards.
+
+Brokers start side by side and stop side by side, slaves before masters. Mirrors RIP-31's `IBrokerContainer`.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from broker.broker import Broker
+from broker.own_address import own_ip
+from container.broker_plan import BrokerPlan, plan_broker
+from container.claims import ClaimConflictError, Claims
+from container.inner_broker import BrokerState, InnerBroker, sentence
+from container.processor import ContainerProcessor
+from container.refusal import BootRefusedError
+from container.settings import name_server_list
+from namesrv import NameServer
+from remoting.errors import ReservationError
+from remoting.processors import ProcessorTable
+from remoting.server import Transport
+from store import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from broker.config import BrokerConfig
+    from container.inner_broker import BootHook, InnerBrokerStatistics
+    from container.settings import ContainerSettings, NamesrvSettings
+    from logs.identity import BrokerIdentity
+    from remoting.server import PortReservation, SubServer
+    from remoting.tls import TlsSettings
+    from store import Clock, MessageStoreConfig
+
+__all__ = ["BrokerContainer", "ContainerStatistics"]
+
+_log = logging.getLogger("rocketmq.container")
+
+EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
+
+OWN_DRAIN_S = 1.0
+"""Longest time that answers of the container's own ports get when it stops."""
+
+KEPT_FAILURES = 64
+"""Failed brokers whose reason is remembered."""
+
+
+def local_host(bind_address: str) -> str:
+    """How this process itself reaches what listens on `bind_address`."""
+    return "127.0.0.1" if bind_address in EVERY_ADDRESS else bind_address
+
+
+@attrs.frozen(kw_only=True)
+class ContainerStatistics:
+    """What an operator asks about a container."""
+
+    brokers: tuple[InnerBrokerStatistics, ...]
+    failed: tuple[InnerBrokerStatistics, ...]
+    """Brokers that failed since the start, the newest last, at most 64."""
+
+
+class BrokerContainer:
+    """One process's brokers.
+
+    Args:
+        settings: the container's own configuration.
+        plans: the brokers to start with.
+        namesrv: starts a name server in this process; brokers use it unless `settings` name others.
+        listen: open the container's own port pair. False for a broker that is alone (`mqbroker`).
+        tls: of all ports of the process.
+        clock: the time of the container and its brokers.
+        hooks: told of every broker.
+
+    Raises:
+        TlsConfigError: keys or certificates that cannot be used.
+
+    Usage: :meth:`run` is the container's whole life; :func:`container.open_container` wraps it for programs.
+    """
+
+    def __init__(
+        self,
+        settings: ContainerSettings,
+        plans: Sequence[BrokerPlan] = (),
+        *,
+        namesrv: NamesrvSettings | None = None,
+        listen: bool = True,
+        tls: TlsSettings | None = None,
+        hooks: Sequence[BootHook] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.hooks = list(hooks)
+        self._plans = list(plans)
+        self._namesrv = namesrv
+        self._listen = listen
+        self._clock = clock or SystemClock()
+        self._transport = Transport(settings.server_config, tls)
+        self._claims = Claims()
+        self._brokers: dict[BrokerIdentity, InnerBroker] = {}
+        self._failed: dict[str, InnerBroker] = {}
+        self._nursery: trio.Nursery | None = None
+        self._stopping = trio.Event()
+        self._closed = trio.Event()
+        self._servers: list[SubServer] = []
+        self._ports: PortReservation | None = None
+        self._namesrv_ports: PortReservation | None = None
+        self._name_servers = name_server_list(settings.config.namesrv_addr)
+        self.processor = ContainerProcessor(
+            settings.configuration(), clock_ms=self._clock.now_ms, on_update=self._adopt_update
+        )
+
+    def __repr__(self) -> str:
+        return f"<BrokerContainer {self.broker_container_addr} {len(self._brokers)} brokers>"
+
+    # Life
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """The container's life: name server, own ports, brokers; until :meth:`shutdown` or cancellation.
+
+        Reports started when every broker of the start either serves or has failed. Cancellation is an orderly
+        stop: it takes as long as the brokers need to save everything.
+
+        Raises:
+            BootRefusedError: a port of the container itself is taken; a broker failed and `exitOnBootFailure`
+                is set; or all brokers that were asked for failed. Everything is closed by then.
+        """
+        refused: BootRefusedError | None = None
+        async with trio.open_nursery() as watch:
+            watch.start_soon(self._stop_when_cancelled)
+            with trio.CancelScope(shield=True):
+                try:
+                    await self._live(task_status)
+                except BootRefusedError as error:
+                    refused = error
+            watch.cancel_scope.cancel()
+        if refused is not None:
+            raise refused
+
+    async def shutdown(self) -> None:
+        """Asks :meth:`run` for an orderly stop and returns when it is done."""
+        self._stopping.set()
+        await self._closed.wait()
+
+    async def _stop_when_cancelled(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._stopping.set()
+
+    async def _live(self, task_status: trio.TaskStatus[None]) -> None:
+        refused: BootRefusedError | None = None
+        try:
+            self.settings.report.log(_log)
+            self._reserve_own_ports()
+            async with trio.open_nursery() as services:
+                refused = await self._start_services(services)
+                if refused is None:
+                    refused = await self._run_brokers(task_status)
+                for server in self._servers:
+                    await server.drain(OWN_DRAIN_S)
+                services.cancel_scope.cancel()
+        finally:
+            self._release_own_ports()
+            self._closed.set()
+        if refused is not None:
+            raise refused
+
+    async def _run_brokers(self, task_status: trio.TaskStatus[None]) -> BootRefusedError | None:
+        async with trio.open_nursery() as self._nursery:
+            refused = await self._boot(self._nursery)
+            if refused is None:
+                task_status.started()
+                await self._stopping.wait()
+            await self._stop_brokers()
+        self._nursery = None
+        return refused
+
+    def _reserve_own_ports(self) -> None:
+        server = self.settings.server_config
+        owner = "name server"
+        try:
+            if self._namesrv is not None:
+                wanted = self.settings.config.embedded_namesrv_listen_port
+                self._namesrv_ports = self._transport.reserve_ports(server.bind_address, [wanted])
+                (port,) = self._namesrv_ports.ports
+                self._claims.claim(owner, ports={port: "embeddedNamesrvListenPort"}, paths={})
+                self._name_servers = self._name_servers or [f"{local_host(server.bind_address)}:{port}"]
+            owner = "container"
+            if self._listen:
+                self._ports = self._transport.reserve_port_pair(server.bind_address, server.listen_port)
+                port, fast = self._ports.ports
+                self._claims.claim(owner, ports={port: "listenPort", fast: "fast port"}, paths={})
+        except ReservationError as error:
+            raise BootRefusedError(f"{owner}: {error}") from error
+        except ClaimConflictError as conflict:
+            raise BootRefusedError(str(conflict)) from conflict
+
+    def _release_own_ports(self) -> None:
+        for reservation in (self._ports, self._namesrv_ports):
+            if reservation is not None:
+                reservation.close()
+
+    async def _start_services(self, services: trio.Nursery) -> BootRefusedError | None:
+        if self._namesrv is not None and self._namesrv_ports is not None:
+            name_server = NameServer(self._namesrv.config, configuration=self._namesrv.configuration())
+            self._namesrv.report.log(_log)
+            try:
+                await services.start(partial(name_server.serve, self._transport, self._namesrv_ports))
+            except OSError as error:
+                return BootRefusedError(f"name server: {sentence(error)}")
+        if self._ports is not None:
+            table = ProcessorTable()
+            self.processor.register(table)
+            for index, name in enumerate(("container", "container.fast")):
+                server = self._transport.sub_server(name, self._ports, index, table)
+                await services.start(server.serve)
+                self._servers.append(server)
+        return None
+
+    # Boot
+
+    async def _boot(self, nursery: trio.Nursery) -> BootRefusedError | None:
+        """Starts the brokers of the start side by side; what comes back ends the process."""
+        started = [self._start_broker(nursery, plan) for plan in self._plans]
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(self._cancel_when_stopping, waiting.cancel_scope)
+            for inner in started:
+                await inner.wait_settled()
+            waiting.cancel_scope.cancel()
+        failed = [inner for inner in started if inner.state is BrokerState.FAILED]
+        if failed and (len(failed) == len(started) or self.settings.config.exit_on_boot_failure):
+            return BootRefusedError("; ".join(f"{inner.identity.name}: {inner.reason}" for inner in failed))
+        return None
+
+    async def _cancel_when_stopping(self, scope: trio.CancelScope) -> None:
+        await self._stopping.wait()
+        scope.cancel()
+
+    def _start_broker(self, nursery: trio.Nursery, plan: BrokerPlan) -> InnerBroker:
+        """Reserves `plan` and starts its task; a refused one comes back failed."""
+        inner = InnerBroker(plan, build=self._build, hooks=self.hooks, release=partial(self._forget, plan))
+        try:
+            self._claims.claim(plan.identity.canonical_name, ports=plan.ports(), paths=plan.paths())
+        except ClaimConflictError as conflict:
+            inner.refuse(str(conflict))
+            self._remember_failure(inner)
+            return inner
+        self._brokers[plan.identity] = inner
+        nursery.start_soon(self._supervise, inner, name=f"broker {plan.identity}")
+        return inner
+
+    async def _supervise(self, inner: InnerBroker) -> None:
+        await inner.run()
+        if inner.state is BrokerState.FAILED:
+            self._remember_failure(inner)
+            _log.error("broker %s failed: %s", inner.identity, inner.reason)
+
+    def _build(self, inner: InnerBroker) -> Broker:
+        plan = inner.plan
+        return Broker(
+            plan.config,
+            plan.store_config,
+            transport=self._transport,
+            client_config=self.settings.client_config,
+            name_servers=self._name_servers,
+            configuration=plan.configuration(),
+            clock=self._clock,
+            progress=inner.show_recovery,
+        )
+
+    def _forget(self, plan: BrokerPlan) -> None:
+        self._claims.release(plan.identity.canonical_name)
+        self._brokers.pop(plan.identity, None)
+
+    def _remember_failure(self, inner: InnerBroker) -> None:
+        self._failed.pop(inner.identity.canonical_name, None)
+        self._failed[inner.identity.canonical_name] = inner
+        while len(self._failed) > KEPT_FAILURES:
+            del self._failed[next(iter(self._failed))]
+
+    def _adopt_update(self) -> None:
+        """Name servers that were changed by request count at once, for all brokers."""
+        name_servers = name_server_list(self.settings.config.namesrv_addr)
+        if not name_servers or name_servers == self._name_servers:
+            return
+        self._name_servers = name_servers
+        for inner in self._brokers.values():
+            if inner.broker is not None and inner.broker.context is not None:
+                inner.broker.context.registration.set_name_servers(name_servers)
+
+    # Stop
+
+    async def _stop_brokers(self) -> None:
+        await self._stop_all(self.get_slave_brokers())
+        await self._stop_all(self.get_broker_controllers())
+
+    async def _stop_all(self, brokers: Iterable[InnerBroker]) -> None:
+        stopping = list(brokers)
+        for inner in stopping:
+            inner.stop()
+        with trio.move_on_after(self.settings.config.broker_shutdown_timeout_mills / 1000):
+            for inner in stopping:
+                await inner.wait_closed()
+        for inner in stopping:
+            if inner.state is BrokerState.STOPPING:
+                _log.error("broker %s does not stop in time, the others go on", inner.identity)
+
+    @property
+    def name_servers(self) -> list[str]:
+        """`host:port` of the name servers that brokers register with."""
+        return list(self._name_servers)
+
+    @property
+    def namesrv_port(self) -> int | None:
+        """Port of the embedded name server, None when there is none."""
+        return None if self._namesrv_ports is None else self._namesrv_ports.ports[0]
+
+    # What RocketMQ's IBrokerContainer offers
+
+    async def add_broker(self, broker_config: BrokerConfig, store_config: MessageStoreConfig) -> InnerBroker:
+        """Reserves, builds and commits one more broker; returns when it serves.
+
+        When cancelled the broker is stopped in order and nothing of it is left.
+
+        Raises:
+            BootRefusedError: it cannot be, or it failed; the text says why, and nothing of it is left.
+        """
+        if self._nursery is None or self._stopping.is_set():
+            raise BootRefusedError("the container does not run")
+        inner = self._start_broker(self._nursery, plan_broker(broker_config, store_config))
+        try:
+            await inner.wait_settled()
+        except trio.Cancelled:
+            inner.stop()
+            with trio.CancelScope(shield=True):
+                await inner.wait_closed()
+            raise
+        if inner.state is BrokerState.FAILED:
+            raise BootRefusedError(f"{inner.identity}: {inner.reason}")
+        return inner
+
+    async def remove_broker(self, identity: BrokerIdentity) -> InnerBroker | None:
+        """Stops the broker in order; returns it closed, or None when there is no such broker."""
+        inner = self._brokers.get(identity)
+        if inner is not None:
+            inner.stop()
+            await inner.wait_closed()
+        return inner
+
+    def get_broker(self, identity: BrokerIdentity) -> InnerBroker | None:
+        """The broker that is up or on its way, None for one that failed or never was."""
+        return self._brokers.get(identity)
+
+    def get_broker_controllers(self) -> list[InnerBroker]:
+        """All brokers, in the order of their addition."""
+        return list(self._brokers.values())
+
+    def get_master_brokers(self) -> list[InnerBroker]:
+        return [inner for inner in self._brokers.values() if inner.plan.is_master]
+
+    def get_slave_brokers(self) -> list[InnerBroker]:
+        return [inner for inner in self._brokers.values() if not inner.plan.is_master]
+
+    def peek_master_broker(self) -> InnerBroker | None:
+        """The first master that runs, None when there is none."""
+        masters = self.get_master_brokers()
+        return next((inner for inner in masters if inner.state is BrokerState.RUNNING), None)
+
+    @property
+    def failed_brokers(self) -> list[InnerBroker]:
+        """Brokers that failed, with their reasons, the newest last."""
+        return list(self._failed.values())
+
+    @property
+    def remoting_server(self) -> Transport:
+        """The transport that all ports of the process share."""
+        return self._transport
+
+    @property
+    def broker_container_addr(self) -> str | None:
+        """`ip:port` of the container itself, None while it does not listen."""
+        if self._ports is None:
+            return None
+        bind_address = self.settings.server_config.bind_address
+        host = own_ip() if bind_address in EVERY_ADDRESS else bind_address
+        return f"{host}:{self._ports.ports[0]}"
+
+    def statistics(self) -> ContainerStatistics:
+        return ContainerStatistics(
+            brokers=tuple(inner.statistics() for inner in self._brokers.values()),
+            failed=tuple(inner.statistics() for inner in self._failed.values()),
+        )

@@ -1,0 +1,204 @@
+"""One supervised broker of a container: its states, its own cancel scope, its failure kept to itself.
+
+    RESERVED → STARTING → RUNNING → STOPPING → CLOSED
+                   └─────────┴──────────┴────→ FAILED
+
+The container runs :meth:`InnerBroker.run` as one task. Whatever goes wrong below it ends here: it is logged
+in the broker's own log, the broker is closed, marked failed with its reason, and its neighbours go on. This
+is the only place where the failure of a broker is caught.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+import trio
+
+from logs.identity import bound, set_isolated
+from remoting.errors import RemotingError
+from store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from broker.broker import Broker
+    from container.broker_plan import BrokerPlan
+    from logs.identity import BrokerIdentity
+
+__all__ = ["BootHook", "BrokerState", "InnerBroker", "InnerBrokerStatistics", "sentence"]
+
+_log = logging.getLogger("rocketmq.broker")
+
+
+class BrokerState(enum.Enum):
+    RESERVED = "reserved"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+@attrs.frozen(kw_only=True)
+class InnerBrokerStatistics:
+    """What an operator asks about one broker of a container."""
+
+    canonical_name: str
+    state: BrokerState
+    reason: str | None
+    """Why it failed; None otherwise."""
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, for people: the texts of all leaves of a group, system errors with their file."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(sentence(one) for one in error.exceptions))
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = str(error).strip()
+    return text or type(error).__name__
+
+
+def _is_expected(error: BaseException) -> bool:
+    """Whether the sentence says it all, so that a traceback would only be noise."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_expected(one) for one in error.exceptions)
+    return isinstance(error, (OSError, RemotingError, StoreError))
+
+
+class BootHook(Protocol):
+    """Something that wants to know of every broker (RocketMQ's `BrokerBootHook`)."""
+
+    name: str
+
+    def before_start(self, broker: InnerBroker) -> None:
+        """The broker is built and opens its files next. An exception fails the broker."""
+
+    def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None:
+        """Its log is being read, for longer than a moment; called in a worker thread."""
+
+    def after_start(self, broker: InnerBroker) -> None:
+        """The broker serves. An exception fails the broker."""
+
+
+class InnerBroker:
+    """A broker with its supervision.
+
+    Args:
+        plan: what to build.
+        build: makes the broker; called in :meth:`run`, below the broker's identity.
+        hooks: told before and after the start, in order.
+        release: gives back what the container reserved; called exactly once, when all is over.
+    """
+
+    def __init__(
+        self,
+        plan: BrokerPlan,
+        *,
+        build: Callable[[InnerBroker], Broker],
+        release: Callable[[], None],
+        hooks: Sequence[BootHook] = (),
+    ) -> None:
+        self.plan = plan
+        self.state = BrokerState.RESERVED
+        self.reason: str | None = None
+        self.broker: Broker | None = None
+        """The broker while it runs."""
+        self._build = build
+        self._hooks = hooks
+        self._release = release
+        self._scope = trio.CancelScope()
+        self._settled = trio.Event()
+        self._closed = trio.Event()
+
+    def __repr__(self) -> str:
+        return f"<InnerBroker {self.identity} {self.state.value}>"
+
+    @property
+    def identity(self) -> BrokerIdentity:
+        return self.plan.identity
+
+    async def run(self) -> None:
+        """The broker's life. Never raises because of the broker; ends when it is closed.
+
+        Cancellation from outside, as by :meth:`stop`, is an orderly stop: the broker saves everything first.
+        """
+        with bound(self.identity):
+            set_isolated(self.identity, self.plan.config.isolate_log_enable)
+            self.state = BrokerState.STARTING
+            try:
+                with self._scope:
+                    await self._live()
+                self._end(BrokerState.CLOSED)
+            except Exception as error:
+                self._fail(error)
+            finally:
+                if not self._closed.is_set():  # cancelled from outside
+                    self._end(BrokerState.CLOSED)
+
+    async def _live(self) -> None:
+        self.plan.report.log(_log)
+        self.broker = self._build(self)
+        for hook in self._hooks:
+            hook.before_start(self)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.broker.run)
+            for hook in self._hooks:
+                hook.after_start(self)
+            self.state = BrokerState.RUNNING
+            _log.info("broker %s is running", self.identity)
+            self._settled.set()
+
+    def show_recovery(self, done_bytes: int, total_bytes: int) -> None:
+        """Tells the hooks how far the recovery is; safe to call in any thread."""
+        for hook in self._hooks:
+            hook.recovering(self, done_bytes, total_bytes)
+
+    def refuse(self, reason: str) -> None:
+        """Marks a broker as failed that could not even be reserved; it is not run then."""
+        self.state, self.reason = BrokerState.FAILED, reason
+        with bound(self.identity):
+            _log.error("broker %s cannot be started: %s", self.identity, reason)
+        self._settled.set()
+        self._closed.set()
+
+    def _fail(self, error: Exception) -> None:
+        self.reason = sentence(error)
+        was = self.state.value
+        _log.error(
+            "broker %s failed while %s, it is closed: %s",
+            self.identity,
+            was,
+            self.reason,
+            exc_info=None if _is_expected(error) else error,
+        )
+        self._end(BrokerState.FAILED)
+
+    def _end(self, state: BrokerState) -> None:
+        self.state = state
+        self.broker = None
+        self._release()
+        self._settled.set()
+        self._closed.set()
+
+    async def wait_settled(self) -> None:
+        """Returns when the start is over: the broker runs, or has failed or been stopped."""
+        await self._settled.wait()
+
+    async def wait_closed(self) -> None:
+        """Returns when nothing of the broker is left."""
+        await self._closed.wait()
+
+    def stop(self) -> None:
+        """Asks for an orderly stop; see :meth:`wait_closed`. Doing so twice is fine."""
+        if self.state in (BrokerState.STARTING, BrokerState.RUNNING):
+            self.state = BrokerState.STOPPING
+        self._scope.cancel()
+
+    def statistics(self) -> InnerBrokerStatistics:
+        return InnerBrokerStatistics(
+            canonical_name=self.identity.canonical_name, state=self.state, reason=self.reason
+        )

@@ -1,0 +1,182 @@
+"""The configuration of the process: the container's file, its environment, its options.
+
+One file fills three config classes, as in Java: the container's own keys, the server's and the client's. What
+an option says comes before the file, the file before the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from configuration import Configuration, RawConfig, Report, build, read_file
+from container.config import DEFAULT_CONTAINER_PORT, DEFAULT_NAMESRV_PORT, BrokerContainerConfig
+from container.refusal import EXIT_NO_HOME, EXIT_REFUSED, BootRefusedError
+from namesrv import NamesrvConfig
+from namesrv.processor import ALWAYS_FORBIDDEN
+from remoting.config import RemotingClientConfig, RemotingServerConfig
+from remoting.tls import DEFAULT_TLS_CONFIG_FILE, TlsSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "ContainerSettings",
+    "NamesrvSettings",
+    "broker_paths",
+    "name_server_list",
+    "read_namesrv_settings",
+    "read_settings",
+    "read_tls_settings",
+]
+
+_NAMESRV_CLASSES = (NamesrvConfig, RemotingServerConfig, RemotingClientConfig)
+_CLASSES = (BrokerContainerConfig, RemotingServerConfig, RemotingClientConfig)
+
+
+@attrs.frozen(kw_only=True)
+class ContainerSettings:
+    """Everything that the process is told, except for its brokers."""
+
+    config: BrokerContainerConfig
+    server_config: RemotingServerConfig
+    client_config: RemotingClientConfig
+    report: Report
+    source: Path | None = None
+    """The container's file, which updates are written to; None when there is none."""
+
+    def configuration(self) -> Configuration:
+        """What the codes 25 and 26 of the container port work on."""
+        path = self.source or Path.home() / "store" / "config" / "broker.properties"
+        return Configuration(
+            [self.config, self.server_config, self.client_config],
+            report=self.report,
+            path=path,
+            always_forbidden={"brokerConfigPaths", "rocketmqHome", "configBlackList"},
+            black_list=lambda: self.config.config_black_list,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class NamesrvSettings:
+    """Everything that a name server is told."""
+
+    config: NamesrvConfig
+    server_config: RemotingServerConfig
+    """Counts for a name server alone; an embedded one has the container's transport."""
+    report: Report
+    source: Path | None = None
+    """Its file, which updates are written to; None for the one that `configStorePath` names."""
+
+    def configuration(self) -> Configuration:
+        """What the codes 318 and 319 work on."""
+        return Configuration(
+            [self.config, self.server_config],
+            report=self.report,
+            path=self.source or Path(self.config.config_store_path).expanduser(),
+            always_forbidden=ALWAYS_FORBIDDEN,
+            black_list=lambda: self.config.config_black_list,
+        )
+
+
+def read_namesrv_settings(path: Path | None) -> NamesrvSettings:
+    """The settings in a name server's file, or the defaults: port 9876.
+
+    Raises:
+        ConfigError: the file cannot be read, or a value is wrong.
+    """
+    raw = RawConfig() if path is None else read_file(path)
+    (config, server_config, _), report = build(_NAMESRV_CLASSES, raw, {"listen_port": DEFAULT_NAMESRV_PORT})
+    return NamesrvSettings(config=config, server_config=server_config, report=report, source=path)
+
+
+def read_settings(
+    path: Path | None, *, namesrv_addr: str | None = None, environ: Mapping[str, str] = os.environ
+) -> ContainerSettings:
+    """The settings in the file at `path`, or the defaults.
+
+    Args:
+        path: properties or TOML; None for no file.
+        namesrv_addr: from the option -n.
+        environ: gives ROCKETMQ_HOME and NAMESRV_ADDR.
+
+    Raises:
+        ConfigError: the file cannot be read, or a value is wrong.
+        BootRefusedError: a name server address is malformed, or the home directory is unknown.
+    """
+    check_home()
+    raw = RawConfig() if path is None else read_file(path)
+    (config, server, client), report = build(_CLASSES, raw, {"listen_port": DEFAULT_CONTAINER_PORT})
+    config.rocketmq_home = config.rocketmq_home or environ.get("ROCKETMQ_HOME")
+    config.namesrv_addr = namesrv_addr or config.namesrv_addr or environ.get("NAMESRV_ADDR") or None
+    name_server_list(config.namesrv_addr)
+    return ContainerSettings(
+        config=config, server_config=server, client_config=client, report=report, source=path
+    )
+
+
+def read_tls_settings(path: Path | None) -> TlsSettings:
+    """TLS of all ports of the process: from a file with Java's `tls.*` keys.
+
+    Args:
+        path: Java's `-Dtls.config.file`; None takes `/etc/rocketmq/tls.properties` if it is there.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        TlsConfigError: a value in it is not allowed.
+    """
+    if path is None:
+        path = Path(DEFAULT_TLS_CONFIG_FILE)
+        if not path.exists():
+            return TlsSettings()
+    return TlsSettings.from_properties({entry.key: str(entry.value) for entry in read_file(path).entries})
+
+
+def check_home() -> None:
+    """Stores, logs and pid files lie below the home directory unless told otherwise.
+
+    Raises:
+        BootRefusedError: nobody knows where it is.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        raise BootRefusedError("The home directory is unknown, please set HOME", EXIT_NO_HOME) from None
+
+
+def name_server_list(text: str | None) -> list[str]:
+    """The addresses in `text`, `host:port` separated by `;`.
+
+    Raises:
+        BootRefusedError: one of them is malformed.
+    """
+    addresses = [address.strip() for address in (text or "").split(";") if address.strip()]
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:
+            raise BootRefusedError(
+                f"The Name Server Address[{text}] illegal, please set it as follows,"
+                ' "127.0.0.1:9876;192.168.0.1:9876"',
+                EXIT_REFUSED,
+            )
+    return addresses
+
+
+def broker_paths(text: str, base: Path | None) -> list[Path]:
+    """The files in `text`, separated by `:`.
+
+    Args:
+        text: value of brokerConfigPaths or of the option -b.
+        base: directory of the container's file: a relative path is looked for there first, then in the
+            current directory, which is where Java looks.
+    """
+    found = []
+    for part in text.split(":"):
+        if part.strip():
+            path = Path(part.strip()).expanduser()
+            beside = base / path if base is not None else path
+            found.append(beside if beside.exists() else path)
+    return found

@@ -1,0 +1,199 @@
+"""Consumer offsets: what is asked, what is kept, what a crash leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+from memory_table import FakeClock, MemoryTable
+
+from broker.offset_journal import OffsetJournal
+from broker.offsets import NO_OFFSET, ConsumerOffsetManager
+from remoting.json_dialect import loads
+from store import ConfigTable, OsFileSystem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_offsets(file: Any = None, **more: Any) -> ConsumerOffsetManager:
+    return ConsumerOffsetManager(file or MemoryTable(), clock_ms=FakeClock(), **more)
+
+
+def on_disk(directory: Path) -> ConsumerOffsetManager:
+    files = OsFileSystem()
+    path = str(directory / "config" / "consumerOffset.json")
+    journal = OffsetJournal(str(directory / "config" / "consumerOffset.journal"), files)
+    offsets = make_offsets(ConfigTable(path, files), journal=journal)
+    offsets.load()
+    return offsets
+
+
+def tear_the_journal(directory: Path) -> None:
+    newest = max(directory.glob("*.journal.*"), key=lambda path: path.stat().st_size)
+    newest.write_bytes(newest.read_bytes()[:-3])
+
+
+def test_a_queue_never_committed_has_no_offset() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g", "t", 0, 5)
+    assert offsets.query("g", "t", 0) == 5
+    assert offsets.query("g", "t", 1) == NO_OFFSET
+    assert offsets.query("other", "t", 0) == NO_OFFSET
+
+
+def test_a_consumer_may_commit_backwards() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g", "t", 0, 5)
+    offsets.commit("client", "g", "t", 0, 3)
+    assert offsets.query("g", "t", 0) == 3
+
+
+def test_the_same_offset_again_changes_nothing() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g", "t", 0, 5)
+    generation = offsets.file._generation
+    offsets.commit("client", "g", "t", 0, 5)
+    assert offsets.file._generation == generation
+
+
+def test_what_is_in_flight_is_what_was_pulled_and_not_committed() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g", "t", 0, 5)
+    assert offsets.query_pull("g", "t", 0) == 5
+    offsets.commit_pull("g", "t", 0, 37)
+    assert offsets.query_pull("g", "t", 0) == 37
+
+
+def test_a_reset_is_handed_out_once_and_blocks_commits_until_then() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g", "t", 0, 50)
+    offsets.reset("g", "t", 0, 10)
+    assert offsets.has_reset("g", "t", 0)
+    assert offsets.query("g", "t", 0) == 10
+    assert offsets.take_reset("g", "t", 0) == 10
+    assert offsets.take_reset("g", "t", 0) is None
+    assert not offsets.has_reset("g", "t", 0)
+    assert offsets.query("g", "t", 0) == 10
+
+
+def test_groups_and_topics_are_found_by_each_other() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g1", "t1", 0, 1)
+    offsets.commit("client", "g1", "t2", 0, 1)
+    offsets.commit("client", "g2", "t1", 0, 1)
+    assert offsets.which_topics_by_consumer("g1") == {"t1", "t2"}
+    assert offsets.which_groups_by_topic("t1") == {"g1", "g2"}
+    offsets.remove_group("g1")
+    assert offsets.which_groups_by_topic("t1") == {"g2"}
+    offsets.remove_topic("t1")
+    assert offsets.which_groups_by_topic("t1") == set()
+
+
+def test_a_clone_is_independent_of_its_source() -> None:
+    offsets = make_offsets()
+    offsets.commit("client", "g", "t", 0, 7)
+    offsets.clone("g", "h", "t")
+    offsets.commit("client", "g", "t", 0, 8)
+    assert offsets.query("h", "t", 0) == 7
+
+
+def test_the_data_version_counts_every_so_many_commits() -> None:
+    offsets = make_offsets(version_step=lambda: 3)
+    for offset in range(7):
+        offsets.commit("client", "g", "t", 0, offset)
+    assert offsets.data_version.counter == 2
+
+
+async def test_the_file_has_numeric_keys_without_quotes_and_is_read_back() -> None:
+    file = MemoryTable()
+    offsets = make_offsets(file)
+    offsets.commit("client", "g", "t", 0, 5)
+    offsets.commit("client", "g", "t", 1, 7)
+    await offsets.file.saved()
+    assert file.text is not None
+    assert "0:5," in file.text
+    again = make_offsets(MemoryTable(file.text))
+    again.load()
+    assert again.query("g", "t", 1) == 7
+
+
+async def test_quoted_keys_are_read_too() -> None:
+    offsets = make_offsets(MemoryTable('{"offsetTable":{"t@g":{"0":12}}}'))
+    offsets.load()
+    assert offsets.query("g", "t", 0) == 12
+
+
+async def test_a_crash_loses_no_commit(tmp_path: Path) -> None:
+    offsets = on_disk(tmp_path)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 6)
+    offsets.commit("client", "g", "t", 3, 9)
+    # no save, no close: the process is gone
+    again = on_disk(tmp_path)
+    assert again.query("g", "t", 0) == 6
+    assert again.query("g", "t", 3) == 9
+
+
+async def test_a_crash_between_two_journals_loses_no_commit(tmp_path: Path) -> None:
+    offsets = on_disk(tmp_path)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    assert offsets._journal is not None
+    offsets._journal.begin_segment()  # the snapshot is taken, the table never reaches the disk
+    offsets.commit("client", "g", "t", 1, 6)
+    again = on_disk(tmp_path)
+    assert again.query("g", "t", 0) == 5
+    assert again.query("g", "t", 1) == 6
+
+
+async def test_a_torn_record_ends_the_journal(tmp_path: Path) -> None:
+    offsets = on_disk(tmp_path)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    offsets.commit("client", "g", "t", 0, 6)
+    tear_the_journal(tmp_path / "config")
+    assert on_disk(tmp_path).query("g", "t", 0) == 5
+
+
+async def test_a_journal_does_not_override_a_table_that_somebody_else_wrote(tmp_path: Path) -> None:
+    offsets = on_disk(tmp_path)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    (tmp_path / "config" / "consumerOffset.json").write_text('{"offsetTable":{"t@g":{0:100}}}')
+    assert on_disk(tmp_path).query("g", "t", 0) == 100
+
+
+async def test_a_clean_stop_leaves_no_journal(tmp_path: Path) -> None:
+    offsets = on_disk(tmp_path)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    await offsets.file.saved()
+    offsets.close()
+    assert sorted(path.name for path in (tmp_path / "config").iterdir()) == [
+        "consumerOffset.json",
+        "consumerOffset.json.bak",
+    ]
+    assert on_disk(tmp_path).query("g", "t", 0) == 5
+
+
+async def test_offsets_are_saved_some_time_after_the_first_change(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    file = MemoryTable()
+    offsets = make_offsets(file)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(offsets.file.run, lambda: 5.0)
+        await trio.sleep(100)
+        assert file.writes == 0
+        offsets.commit("client", "g", "t", 0, 5)
+        await trio.sleep(4)
+        offsets.commit("client", "g", "t", 0, 6)
+        assert file.writes == 0
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+    assert file.writes == 1
+    assert file.text is not None
+    assert loads(file.text)["offsetTable"] == {"t@g": {0: 6}}

@@ -1,0 +1,91 @@
+"""The file of a table when things go wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+from memory_table import MemoryTable
+
+from broker.saved_table import SavedTable
+from remoting.json_dialect import loads
+from store import ConfigTable, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@attrs.define(eq=False)
+class FailingTable(MemoryTable):
+    """Refuses its first writes."""
+
+    failures: int = 1
+    written: trio.Event = attrs.field(factory=trio.Event)
+
+    def save(self, text: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("no space left", "memory.json")
+        super().save(text)
+        trio.from_thread.run_sync(self.written.set)
+
+
+def make(file: Any, content: dict[str, int]) -> SavedTable:
+    return SavedTable(file, snapshot=lambda: dict(content), to_json_object=lambda snapshot: snapshot)
+
+
+async def test_who_waits_hears_of_a_failed_write_and_the_change_stays_to_be_written() -> None:
+    file = FailingTable()
+    table = make(file, {"a": 1})
+    table.changed()
+    with pytest.raises(StoreError):
+        await table.saved()
+    assert table.dirty
+    await table.saved()
+    assert not table.dirty
+    assert file.text is not None
+    assert loads(file.text) == {"a": 1}
+
+
+async def test_the_service_tries_again_after_a_failed_write(autojump_clock: object) -> None:
+    file = FailingTable(failures=2)
+    table = make(file, {"a": 1})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(table.run)
+        table.changed()
+        await file.written.wait()
+        nursery.cancel_scope.cancel()
+    assert file.writes == 1
+
+
+async def test_many_changes_at_once_cost_few_writes() -> None:
+    file, content = MemoryTable(), {"a": 0}
+    table = make(file, content)
+
+    async def change(number: int) -> None:
+        content["a"] = number
+        table.changed()
+        await table.saved()
+        assert file.text is not None
+        assert loads(file.text)["a"] >= number
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(change, number)
+            await trio.lowlevel.checkpoint()
+    assert file.writes < 100
+
+
+def test_a_file_that_is_no_json_gives_way_to_its_backup(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text('{"a":')
+    (tmp_path / "table.json.bak").write_text('{"a":7}')
+    assert make(ConfigTable(str(path)), {}).load() == {"a": 7}
+    path.write_text('{"a":8}')
+    assert make(ConfigTable(str(path)), {}).load() == {"a": 8}
+
+
+def test_no_file_is_no_table(tmp_path: Path) -> None:
+    assert make(ConfigTable(str(tmp_path / "none.json")), {}).load() is None

@@ -1,0 +1,28 @@
+"""What the tests of the container share."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+import pytest
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that is free together with those two below and above it.
+
+    From below the range that the system gives to outgoing connections, so it stays free.
+    """
+    candidates = random.sample(range(20_000, 30_000), 100)
+    return next(port for port in candidates if all(_is_free(port + step) for step in (-2, 0, 2)))

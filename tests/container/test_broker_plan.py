@@ -1,0 +1,148 @@
+"""From a broker's file to its plan: RocketMQ's rules and ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from configuration import ConfigError
+from container import BootRefusedError, BrokerPlan, default_plan, read_plan
+from container.broker_plan import read_lone_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def plan(directory: Path, text: str) -> BrokerPlan:
+    path = directory / "broker.conf"
+    path.write_text(text)
+    return read_plan(path)
+
+
+def refusal(directory: Path, text: str) -> BootRefusedError:
+    with pytest.raises(BootRefusedError) as refused:
+        plan(directory, text)
+    return refused.value
+
+
+@pytest.mark.parametrize("role", ["ASYNC_MASTER", "SYNC_MASTER"])
+def test_a_master_has_id_0_whatever_the_file_says(tmp_path: Path, role: str) -> None:
+    made = plan(tmp_path, f"brokerRole={role}\nbrokerId=5\nlistenPort=10911\n")
+    assert made.config.broker_id == 0
+    assert made.identity.canonical_name == "DefaultCluster_broker-a_0"
+
+
+def test_a_missing_port_is_6888_in_a_container_and_the_log_says_so(tmp_path: Path) -> None:
+    made = plan(tmp_path, "brokerName=b\n")
+    assert made.config.listen_port == 6888
+    assert any("listenPort is not set" in warning and "6888" in warning for warning in made.report.warnings)
+
+
+def test_a_missing_port_is_10911_for_a_broker_that_is_alone(tmp_path: Path) -> None:
+    path = tmp_path / "broker.conf"
+    path.write_text("brokerName=b\n")
+    made, server_config, _client_config = read_lone_plan(path)
+    assert (made.config.listen_port, server_config.listen_port) == (10911, 10911)
+
+
+def test_the_transport_of_a_lone_broker_is_configured_by_its_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "broker.conf"
+    path.write_text("bindAddress=127.0.0.1\nserverChannelMaxIdleTimeSeconds=7\n")
+    _plan, server_config, _client_config = read_lone_plan(path)
+    assert server_config.bind_address == "127.0.0.1"
+    assert server_config.server_channel_max_idle_time_seconds == 7
+
+
+def test_the_replication_port_is_the_next_one_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    assert plan(tmp_path, "listenPort=20911\n").store_config.ha_listen_port == 20912
+    assert plan(tmp_path, "listenPort=20911\nhaListenPort=30000\n").store_config.ha_listen_port == 30000
+
+
+@pytest.mark.parametrize(
+    "line", ["namesrvAddr=10.0.0.1:9876", "serverWorkerThreads=4", "bindAddress=10.0.0.1", "useTLS=true"]
+)
+def test_keys_that_a_container_ignores_are_reported(tmp_path: Path, line: str) -> None:
+    made = plan(tmp_path, f"listenPort=10911\n{line}\n")
+    key = line.partition("=")[0]
+    assert any(f"'{key}'" in warning and "no effect" in warning for warning in made.report.warnings)
+
+
+def test_updates_are_written_to_the_file_it_came_from(tmp_path: Path) -> None:
+    made = plan(tmp_path, "listenPort=10911\n")
+    assert made.config.broker_config_path == str(tmp_path / "broker.conf")
+    made.configuration().update(b"autoCreateTopicEnable=false\n")
+    assert "autoCreateTopicEnable=false" in (tmp_path / "broker.conf").read_text()
+    assert read_plan(tmp_path / "broker.conf").config.auto_create_topic_enable is False
+
+
+@pytest.mark.parametrize("broker_id", ["0", "-1"])
+def test_a_slave_with_id_0_or_less_ends_the_process_with_253(tmp_path: Path, broker_id: str) -> None:
+    refused = refusal(tmp_path, f"brokerRole=SLAVE\nbrokerId={broker_id}\n")
+    assert refused.exit_code == 253
+    assert "Slave's brokerId must be > 0" in str(refused)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "totalReplicas=1\ninSyncReplicas=2\n",
+        "minInSyncReplicas=2\n",
+        "totalReplicas=3\ninSyncReplicas=1\nminInSyncReplicas=2\n",
+    ],
+)
+def test_invalid_numbers_of_replicas_end_the_process_with_253(tmp_path: Path, text: str) -> None:
+    refused = refusal(tmp_path, text)
+    assert refused.exit_code == 253
+    assert "invalid replicas number" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("brokerRole=SLAVE\nbrokerId=1\n", "SLAVE is not supported yet"),
+        ("duplicationEnable=true\n", "duplicationEnable is true"),
+        ("brokerRole=SYNC_MASTER\ntotalReplicas=2\ninSyncReplicas=2\n", "inSyncReplicas 2 asks for slaves"),
+    ],
+)
+def test_what_is_not_there_yet_is_refused_by_name(tmp_path: Path, text: str, what: str) -> None:
+    refused = refusal(tmp_path, text)
+    assert what in str(refused)
+    assert str(tmp_path / "broker.conf") in str(refused)
+
+
+@pytest.mark.parametrize("key", ["enableDLegerCommitLog", "enableControllerMode"])
+def test_replicated_logs_and_controllers_are_refused_with_file_and_line(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"broker\.conf:2:.*{key}"):
+        plan(tmp_path, f"listenPort=10911\n{key}=true\n")
+
+
+def test_toml_files_say_the_same_in_snake_case(tmp_path: Path) -> None:
+    path = tmp_path / "broker.toml"
+    path.write_text('broker_name = "t"\nlisten_port = 20911\nbroker_role = "SLAVE"\nbroker_id = 0\n')
+    with pytest.raises(BootRefusedError, match="Slave's brokerId must be > 0"):
+        read_plan(path)
+    path.write_text('broker_name = "t"\nlisten_port = 20911\n')
+    assert read_plan(path).store_config.ha_listen_port == 20912
+
+
+def test_the_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = plan(tmp_path, "storePathRootDir=~/a\nstorePathCommitLog=~/b\n")
+    assert made.paths() == {
+        str(tmp_path / "a"): "storePathRootDir",
+        str(tmp_path / "b"): "storePathCommitLog",
+    }
+
+
+def test_paths_are_compared_as_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    made = plan(tmp_path, f"storePathRootDir={tmp_path}/link\n")
+    assert made.paths() == {str(tmp_path / "real"): "storePathRootDir"}
+
+
+def test_without_any_configuration_it_is_broker_a_on_10911() -> None:
+    made = default_plan()
+    assert made.identity.name == "broker-a"
+    assert made.ports() == {10911: "listenPort", 10909: "fast port of listenPort 10911"}

@@ -1,0 +1,52 @@
+"""The container's file, its environment and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from container import BootRefusedError, broker_paths, name_server_list, read_settings
+
+
+def test_the_container_listens_on_10811_unless_its_file_says_otherwise(tmp_path: Path) -> None:
+    assert read_settings(None, environ={}).server_config.listen_port == 10811
+    path = tmp_path / "container.conf"
+    path.write_text("listenPort=20811\n")
+    assert read_settings(path, environ={}).server_config.listen_port == 20811
+
+
+def test_an_option_comes_before_the_file_and_the_file_before_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "container.conf"
+    path.write_text("namesrvAddr=file:1\n")
+    environ = {"NAMESRV_ADDR": "environment:1"}
+    assert read_settings(None, environ=environ).config.namesrv_addr == "environment:1"
+    assert read_settings(path, environ=environ).config.namesrv_addr == "file:1"
+    assert read_settings(path, namesrv_addr="option:1", environ=environ).config.namesrv_addr == "option:1"
+
+
+@pytest.mark.parametrize("text", ["nohost", ":9876", "host:", "host:port", "a:1;b", "a:0", "a:65536"])
+def test_a_malformed_name_server_address_ends_the_process_with_253(text: str) -> None:
+    with pytest.raises(BootRefusedError, match=r"The Name Server Address\[.*\] illegal") as refused:
+        name_server_list(text)
+    assert refused.value.exit_code == 253
+
+
+def test_name_servers_are_separated_by_semicolons() -> None:
+    assert name_server_list("a:1; b:2;") == ["a:1", "b:2"]
+    assert name_server_list(None) == []
+
+
+def test_broker_files_are_looked_for_beside_the_containers_file_first(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("")
+    assert broker_paths("a.conf:b.conf", tmp_path) == [tmp_path / "a.conf", Path("b.conf")]
+    assert broker_paths("a.conf", None) == [Path("a.conf")]
+
+
+def test_updates_go_to_the_file_it_came_from_and_may_not_name_the_brokers(tmp_path: Path) -> None:
+    path = tmp_path / "container.conf"
+    path.write_text("# mine\nlistenPort=20811\n")
+    configuration = read_settings(path, environ={}).configuration()
+    configuration.update(b"brokerShutdownTimeoutMills=5000\n")
+    assert path.read_text() == "# mine\nlistenPort=20811\nbrokerShutdownTimeoutMills=5000\n"
+    assert (tmp_path / "container.conf.bak").read_text() == "# mine\nlistenPort=20811\n"

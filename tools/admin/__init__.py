@@ -1,0 +1,1 @@
+"""The commands of `mqadmin`, one module per subject; `catalog` says which module has which command."""

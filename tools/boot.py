@@ -1,0 +1,59 @@
+"""What the commands that start something have in common: options and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from configuration import ConfigError
+from container.refusal import EXIT_FAILURE, BootRefusedError
+from remoting.errors import TlsConfigError
+from tools.banner import print_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["HELP", "common_options", "refusing"]
+
+HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def common_options(function: F) -> F:
+    """The options -p, -m and --tlsConfigFile, as `print_all`, `print_important` and `tls_file`."""
+    options = (
+        click.option("print_all", "-p", "--printConfigItem", is_flag=True, help="Print all keys and end."),
+        click.option(
+            "print_important",
+            "-m",
+            "--printImportantConfig",
+            is_flag=True,
+            help="Print important keys and end.",
+        ),
+        click.option(
+            "tls_file",
+            "--tlsConfigFile",
+            metavar="FILE",
+            envvar="TLS_CONFIG_FILE",
+            type=click.Path(path_type=Path),
+            help="File with the keys tls.*; /etc/rocketmq/tls.properties if that is there.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def refusing(start: Callable[[], int]) -> int:
+    """Calls `start`; a refusal becomes one sentence on stderr and its exit code."""
+    try:
+        return start()
+    except BootRefusedError as refused:
+        print_refusal(str(refused))
+        return refused.exit_code
+    except (ConfigError, TlsConfigError) as wrong:
+        print_refusal(str(wrong))
+        return EXIT_FAILURE
