@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["MessageQueries", "register"]
 
 _MOST_MESSAGES = 64
-_UNIQUE_KEY_MOST = 32
-"""Java: defaultQueryMaxNum."""
 
 
 def register(table: ProcessorTable, context: BrokerContext) -> None:
@@ -51,7 +49,8 @@ class MessageQueries:
         """12: messages of a topic that have a key, within a time range."""
         fields = request.ext_fields
         header = QueryMessageRequestHeader.decode(fields)
-        most = _UNIQUE_KEY_MOST if fields.get(UNIQUE_MSG_QUERY_FLAG) == "true" else header.max_num
+        by_unique_key = fields.get(UNIQUE_MSG_QUERY_FLAG) == "true"
+        most = self.context.store_config.default_query_max_num if by_unique_key else header.max_num
         if self._under_way >= self.context.config.query_thread_pool_queue_capacity:
             raise CommandError(ResponseCode.SYSTEM_BUSY, OVERLOAD)
         self._under_way += 1

@@ -6,10 +6,10 @@ level in which none waited: nothing is polled, and delivery starts as soon as th
 is put in batches.
 
 **Exactly once.** A level's delivery offset moves in the same step of the event loop that stores the
-copies, and is written to delayOffset.json within 10 s and at the stop, after the last delivery. So a
-clean restart delivers each message once. After a crash the deliveries since the last write of the file
-are done again, those of 10 s at most; a message is never lost, because offsets on disk only trail. Java:
-ScheduleMessageService, with the same file.
+copies, and is written to delayOffset.json within flushDelayOffsetInterval (10 s) and at the stop, after the
+last delivery. So a clean restart delivers each message once. After a crash the deliveries since the last
+write of the file are done again, those of one interval at most; a message is never lost, because offsets on
+disk only trail. Java: ScheduleMessageService, with the same file.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ __all__ = ["ScheduleMessageService", "queue_of_level"]
 
 _log = logging.getLogger("rocketmq.broker")
 
-_FLUSH_INTERVAL_S = 10.0
-"""Time from a delivery to the write of delayOffset.json (Java: flushDelayOffsetInterval)."""
 _UNITS_PER_LOOK = 64
 _BATCH_BYTES = 1 << 20
 _RETRY_AFTER_MS = 100
@@ -155,7 +153,9 @@ class ScheduleMessageService:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver until cancelled, then save the offsets. :meth:`load` must have run."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.file.run, lambda: _FLUSH_INTERVAL_S)
+            nursery.start_soon(
+                self.file.run, lambda: self._context.store_config.flush_delay_offset_interval / 1000
+            )
             task_status.started()
             try:
                 await self._deliver_for_ever()
@@ -191,7 +191,10 @@ class ScheduleMessageService:
         store = context.store
         queue_id = queue_of_level(level)
         offset = max(self._offsets.get(level, 0), store.min_offset(RMQ_SYS_SCHEDULE_TOPIC, queue_id))
-        units = store.consume_queue_units(RMQ_SYS_SCHEDULE_TOPIC, queue_id, offset, _UNITS_PER_LOOK)
+        head = (RMQ_SYS_SCHEDULE_TOPIC, queue_id, offset, _UNITS_PER_LOOK)
+        units = store.consume_queue_units_nowait(*head)
+        if units is None:
+            units = await trio.to_thread.run_sync(store.consume_queue_units, *head)
         now_ms = context.clock_ms()
         due: list[int] = []
         next_due_ms: int | None = None

@@ -9,9 +9,10 @@ from store.config_table import ConfigTable
 from store.consume_queue import Boundary
 from store.errors import StoreCorruptError, StoreError, StoreIOError, StoreLockedError
 from store.files import DiskSpace, FileSystem, OsFileSystem, StoreFile
-from store.message_store import MessageStore, StoreStatistics
+from store.message_store import MessageStore
 from store.records import Arrival, GetResult, GetStatus, Message, PutResult, PutStatus, QueryResult
 from store.recovery import RecoveryReport
+from store.runtime_table import StoreStatistics
 
 __all__ = [
     "Arrival",

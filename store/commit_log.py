@@ -74,8 +74,6 @@ class CommitLog:
             self._appends, self._appended_bytes, self._cold_reads,
         )  # fmt: skip
 
-    # --- files -------------------------------------------------------------------------
-
     def load(self) -> None:
         """Open the existing files; the tail is set by `set_tail` once recovery knows it.
 
@@ -194,8 +192,6 @@ class CommitLog:
         self._files = {}
         self._ahead = self._active = None
 
-    # --- append ------------------------------------------------------------------------
-
     def room(self) -> tuple[int, int]:
         """Tail offset and bytes left in its file, after starting a new file if needed.
 
@@ -241,18 +237,38 @@ class CommitLog:
         self._appends += 1
         self._appended_bytes += len(data)
 
-    # --- flush -------------------------------------------------------------------------
-
     def unflushed_files(self, upto: int) -> list[LogFile]:
         """Files with bytes between the flushed offset and `upto`."""
         first = self.flushed - self.flushed % self.file_size
         return [self._files[base] for base in range(first, upto, self.file_size) if base in self._files]
 
-    # --- read --------------------------------------------------------------------------
+    def sync_from(self, start: int) -> None:
+        """Block until everything from `start` to the tail is on the device.
+
+        Raises:
+            StoreIOError: the device failed.
+        """
+        for base in self.bases():
+            if start < base + self.file_size and base < self.tail:
+                self._files[base].file.fdatasync()
 
     def is_hot(self, offset: int) -> bool:
         """True when reading at `offset` through the mapping will not wait for the disk."""
         return offset >= self._hot_floor and self.tail - offset <= self._hot_bytes
+
+    def hot_view(self, start: int, end: int) -> tuple[memoryview, int] | None:
+        """The mapping of the file that holds `start` to `end`, and where the file begins.
+
+        Returns:
+            None when a part is cold, removed, behind the tail or in another file.
+        """
+        if start < self._hot_floor or self.tail - start > self._hot_bytes or end > self.tail:
+            return None
+        base = start - start % self.file_size
+        file = self._files.get(base)
+        if file is None or end > base + file.size:
+            return None
+        return file.view, base
 
     def read(self, offset: int, size: int, *, blocking: bool) -> bytes | memoryview | None:
         """`size` bytes at `offset`, all inside one file.

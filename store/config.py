@@ -43,7 +43,7 @@ class MessageStoreConfig:
     mapped_file_size_consume_queue: int = setting(
         6_000_000, ge=20, help="Size of a consume queue file in bytes; rounded up to units of 20."
     )
-    flush_disk_type: FlushDiskType = setting(  # noqa: RUF009 - an attrs field, not a value
+    flush_disk_type: FlushDiskType = setting(
         FlushDiskType.ASYNC_FLUSH, help="Whether an answer waits until its message is on the device."
     )
     flush_interval_commit_log: int = setting(
@@ -97,6 +97,12 @@ class MessageStoreConfig:
     check_crc_on_recover: bool = setting(
         True, wire="checkCRCOnRecover", help="Check the CRC of bodies while recovering."
     )
+    flush_delay_offset_interval: int = setting(
+        10_000, ge=1, runtime=True, help="Milliseconds from a delayed delivery to the save of its offset."
+    )
+    default_query_max_num: int = setting(
+        32, ge=0, runtime=True, help="Most messages of a query by unique key; never more than 64."
+    )
     file_reserved_time: int = setting(72, ge=0, runtime=True, help="Hours that a commit log file is kept.")
     delete_when: str = setting(
         "04", runtime=True, help="Hours of the day, ';' between, in which expired files are deleted."
@@ -122,9 +128,7 @@ class MessageStoreConfig:
     delete_commit_log_files_interval: int = setting(
         100, ge=0, runtime=True, help="Milliseconds between two deletions of commit log files."
     )
-    broker_role: BrokerRole = setting(  # noqa: RUF009 - an attrs field, not a value
-        BrokerRole.ASYNC_MASTER, help="Place of the broker in its group."
-    )
+    broker_role: BrokerRole = setting(BrokerRole.ASYNC_MASTER, help="Place of the broker in its group.")
     ha_listen_port: int = setting(10912, ge=0, le=65535, help="Port of the replication link.")
     hot_tail_bytes: int = setting(
         256 << 20, ge=0, help="Bytes behind the log's tail that reads take from the mapping unasked. Ours."

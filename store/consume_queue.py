@@ -84,8 +84,6 @@ class ConsumeQueue:
     def __repr__(self) -> str:
         return f"<ConsumeQueue {self.topic!r}-{self.queue_id} {self.min_offset}..{self.max_offset}>"
 
-    # --- load and repair (one thread, before anything else) ------------------------------
-
     def load(self) -> None:
         """List the files and find the end: the first empty unit of the last file that has any.
 
@@ -178,8 +176,6 @@ class ConsumeQueue:
         data = self.read(self.max_offset - 1, 1, blocking=True)
         return UNIT.unpack(data) if data else None
 
-    # --- append ------------------------------------------------------------------------
-
     def append(self, physical_offset: int, size: int, tags_code: int) -> None:
         """Add the unit of the message with offset `max_offset`; in memory only."""
         self._tail[1].extend(UNIT.pack(physical_offset, size, tags_code))
@@ -252,8 +248,6 @@ class ConsumeQueue:
             finally:
                 file.close()
 
-    # --- read --------------------------------------------------------------------------
-
     def read(self, offset: int, count: int, *, blocking: bool) -> bytes | bytearray | None:
         """Up to `count` units from `offset` on, as they are stored.
 
@@ -289,8 +283,6 @@ class ConsumeQueue:
             return file.pread(size, position - base)
         finally:
             file.close()
-
-    # --- retention ---------------------------------------------------------------------
 
     def delete_expired_files(self, min_physical: int) -> int:
         """Remove files whose last unit lies before `min_physical`, never the last file.
@@ -328,6 +320,11 @@ class ConsumeQueue:
         self.min_offset = low
 
     @property
+    def first_file_offset(self) -> int:
+        """Offset of the first unit that files hold; 0 without any file."""
+        return self._bases[0] // UNIT_BYTES if self._bases else 0
+
+    @property
     def file_count(self) -> int:
         return len(self._bases)
 
@@ -337,8 +334,6 @@ class ConsumeQueue:
             self._disk.remove(os.path.join(self.directory, name))
         self._bases = []
         self._disk.remove_directory(self.directory)
-
-    # --- search by time ------------------------------------------------------------------
 
     def offset_by_time(
         self, timestamp: int, boundary: Boundary, store_time: Callable[[int, int], int]

@@ -324,12 +324,18 @@ class MessageIndex:
     def end_timestamp(self) -> int:
         return self._files[-1].end_timestamp if self._files else 0
 
+    def reached(self) -> tuple[int, int]:
+        """(store timestamp in ms, commit log offset) of the newest message that `query` can find."""
+        for entries in (self._pending, self._writing):
+            for _, keys, physical, timestamp, properties in reversed(entries):
+                if _all_keys(keys, properties):
+                    return timestamp, physical
+        return self.end_timestamp, self.end_physical
+
     @property
     def unwritten(self) -> int:
         """Messages whose entries exist in memory only."""
         return len(self._pending)
-
-    # --- load --------------------------------------------------------------------------
 
     def load(self) -> None:
         """Open the existing files. One of another size belongs to another setting: it is dropped."""
@@ -367,20 +373,20 @@ class MessageIndex:
         self._unsynced.discard(file)
         self._disk.remove(file.path)
 
-    # --- append ------------------------------------------------------------------------
-
     def append(self, entries: Iterable[IndexEntry]) -> None:
         """Take messages that have keys or tags; in memory only."""
         self._pending += entries
 
     def take_pending(self) -> bool:
-        """Set aside what is in memory for `write_behind`; where `append` is called.
+        """Set aside what is in memory for `write_behind`, behind what that could not write before.
+
+        Where `append` is called, never beside `write_behind`.
 
         Returns:
             False when there is nothing to write.
         """
-        if not self._writing:
-            self._writing, self._pending = self._pending, []
+        if self._pending:
+            self._writing, self._pending = [*self._writing, *self._pending], []
         return bool(self._writing)
 
     def write_behind(self) -> None:
@@ -422,8 +428,6 @@ class MessageIndex:
         while self._unsynced:
             self._unsynced.pop().sync()
 
-    # --- query -------------------------------------------------------------------------
-
     def query(self, topic: str, key: str, maximum: int, begin: int, end: int) -> list[int]:
         """Commit log offsets of messages with this key hash, newest first; may block.
 
@@ -456,8 +460,6 @@ class MessageIndex:
             if file.begin_timestamp < begin:
                 break
         return list(dict.fromkeys(found))[:maximum]
-
-    # --- retention ---------------------------------------------------------------------
 
     def delete_expired_files(self, min_physical: int) -> int:
         """Remove files that end before `min_physical`, never the last; for a worker thread."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from remoting.protocol.message import is_system_topic
 from store.consume_queue import ConsumeQueue
 
 if TYPE_CHECKING:
@@ -86,8 +87,6 @@ class QueueTable:
         """Full sizes of all files (container.md section 3, G)."""
         return sum(queue.file_count * queue.file_size for queue in list(self.queues.values()))
 
-    # --- write behind ------------------------------------------------------------------
-
     def mark_dirty(self, queue: ConsumeQueue) -> None:
         """Remember that `queue` has units in memory only."""
         if not queue.dirty and not queue.removed:
@@ -122,7 +121,13 @@ class QueueTable:
             if not queue.removed:
                 queue.sync()
 
-    # --- removal -----------------------------------------------------------------------
+    def expired(self, min_physical: int) -> list[ConsumeQueue]:
+        """Queues of ordinary topics all of whose messages lie before `min_physical`."""
+        return [
+            queue
+            for queue in list(self.queues.values())
+            if 0 <= queue.max_physical <= min_physical and not is_system_topic(queue.topic)
+        ]
 
     def forget(self, queues: Iterable[ConsumeQueue]) -> list[ConsumeQueue]:
         """Take queues out of the table; their files are removed by `remove_files`."""

@@ -5,7 +5,8 @@ wrong, cuts them back to it, reads the log from there to the last sound message,
 dispatching each one again, and declares everything behind void.
 
 The position after a clean stop is the newest message that any consume queue knows, if
-the log really has that message there. After a crash, or when it has not, it is the
+the log really has that message there, or the end of the queue that lost most units
+since the stop (`store.queue_ends`). After a crash, or when it has not, it is the
 newest log file whose first message is older than the checkpoint (Java:
 ``recoverAbnormally``). A gap found while dispatching means that queues lost more than
 the checkpoint says: then everything is rebuilt from the beginning, once.
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 
     from store.checkpoint import Checkpoint
     from store.commit_log import CommitLog
+    from store.consume_queue import ConsumeQueue
     from store.delay_levels import DelayLevels
     from store.index import MessageIndex
     from store.mapped_files import LogFile
     from store.message_codec import StoredMessage
+    from store.queue_ends import QueueEnds
     from store.queue_table import QueueTable
 
 log = logging.getLogger("rocketmq.store")
@@ -95,6 +98,7 @@ class Recovery:
         checkpoint: As the last run left it.
         levels: Delay levels.
         clean: The last run removed its ``abort`` file.
+        queue_ends: Where queues ended then; None when that is not known.
         check_crc: Check bodies against their CRC.
         write_behind: Writes what queues and index hold in memory.
         progress: Called with (bytes done, bytes in all).
@@ -109,6 +113,7 @@ class Recovery:
         levels: DelayLevels,
         *,
         clean: bool,
+        queue_ends: QueueEnds | None = None,
         check_crc: bool,
         write_behind: Callable[[], None],
         progress: Callable[[int, int], None] | None = None,
@@ -119,6 +124,7 @@ class Recovery:
         self._checkpoint = checkpoint
         self._levels = levels
         self._clean = clean
+        self._queue_ends = queue_ends
         self._check_crc = check_crc
         self._write_behind = write_behind
         self._progress = progress or (lambda _done, _total: None)
@@ -127,6 +133,7 @@ class Recovery:
         self._last_timestamp = 0
         self._released_at = time.perf_counter()
         self._index_from = -1
+        self._shortened: set[ConsumeQueue] = set()
         self._revived: set[str] = set()
         """Topics that were deleted while their messages still are in the log."""
 
@@ -161,13 +168,11 @@ class Recovery:
         log.info("recovered %s: read %d messages from %d to %d", stop, self._messages, start, tail)
         return RecoveryReport(self._clean, start, tail, self._messages, self._last_timestamp, rebuilt)
 
-    # --- where to begin ------------------------------------------------------------------
-
     def _choose_start(self, bases: list[int]) -> int:
         if self._clean:
             start = self._newest_dispatched(bases)
             if start is not None:
-                return self._with_index(start, bases)
+                return self._with_index(min(start, self._first_loss(bases)), bases)
             log.warning("consume queues do not fit the log: recovering as after a crash")
         start = self._by_checkpoint(bases)
         if self._index is not None:
@@ -178,14 +183,43 @@ class Recovery:
         newest = max(self._queues.queues.values(), key=lambda queue: queue.max_physical, default=None)
         if newest is None or newest.max_physical < 0:
             return bases[0]
-        unit = newest.last_unit()
+        return self._last_message(newest, bases[0])
+
+    def _last_message(self, queue: ConsumeQueue, log_start: int) -> int | None:
+        """Where the message of the last unit lies, at least `log_start`; None when it is not there."""
+        unit = queue.last_unit()
         if unit is None:
             return None
         physical, size, _ = unit
-        if physical < bases[0]:
-            return bases[0]
+        if physical < log_start:
+            return log_start
         message = self._message_at(physical)
         return physical if message is not None and message.size == size else None
+
+    def _first_loss(self, bases: list[int]) -> int:
+        """From where on units were lost since the clean stop; behind every log when none were."""
+        ends = self._queue_ends
+        loss = 1 << 62
+        if ends is None or not self._ends_at(ends.tail):
+            return loss
+        for end in ends.queues:
+            if end.max_physical <= bases[0]:
+                continue
+            queue = self._queues.create(end.topic, end.queue_id)
+            front_lost = queue.first_file_offset > end.first_offset
+            if queue.max_offset >= end.max_offset and not front_lost:
+                continue
+            log.warning("%r ended at offset %d when the store was closed", queue, end.max_offset)
+            self._shortened.add(queue)
+            if front_lost or queue.max_physical < 0 or self._last_message(queue, bases[0]) is None:
+                queue.restart_at(0)
+            loss = min(loss, max(queue.max_physical, bases[0]))
+        return loss
+
+    def _ends_at(self, tail: int) -> bool:
+        """True when nothing was appended at `tail`: zeros lie there, or no file."""
+        file = self._log.file_at(tail - tail % self._log.file_size)
+        return file is None or not any(file.file.pread(8, tail - file.base))
 
     def _by_checkpoint(self, bases: list[int]) -> int:
         limit = self._checkpoint.min_timestamp
@@ -223,12 +257,10 @@ class Recovery:
             return None
         return parse_message(file.file.pread(size, position), 0, offset, check_crc=self._check_crc)
 
-    # --- reading and dispatching ---------------------------------------------------------
-
     def _dispatch_from(self, start: int, bases: list[int]) -> int:
         rebuild = start == bases[0]
         for queue in list(self._queues.queues.values()):
-            if queue.truncate(start) or not self._clean or rebuild:
+            if queue.truncate(start) or not self._clean or rebuild or queue in self._shortened:
                 queue.clear_behind_end()
             self._release()
         self._index_from = self._index.end_physical if self._index is not None else -1
@@ -335,8 +367,6 @@ class Recovery:
         queue.next_offset = queue.max_offset
         self._queues.mark_dirty(queue)
         self._unwritten += 1
-
-    # --- afterwards ----------------------------------------------------------------------
 
     def _settle_queues(self) -> None:
         min_physical = self._log.min_offset

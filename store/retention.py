@@ -90,3 +90,12 @@ def used_ratio(path: str, files: FileSystem) -> float:
 def emptiest_ratio(paths: list[str], files: FileSystem) -> float:
     """The smallest `used_ratio` of several paths."""
     return min((used_ratio(path, files) for path in paths), default=-1.0)
+
+
+def ratio_text(
+    commit_log_paths: list[str], consume_queue_path: str, index_path: str, files: FileSystem
+) -> str:
+    """``[CL: x CQ: y INDEX: z]``, used shares of the partitions, as the text of code 14 shows them."""
+    log_ratio = emptiest_ratio(commit_log_paths, files)
+    queue_ratio = used_ratio(consume_queue_path, files)
+    return f"[CL: {log_ratio:5.2f} CQ: {queue_ratio:5.2f} INDEX: {used_ratio(index_path, files):5.2f}]"

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-_DISTRIBUTION = (
-    "<=0ms", "0~10ms", "10~50ms", "50~100ms", "100~200ms", "200~500ms", "500ms~1s", "1~2s", "2~3s", "3~4s",
-    "4~5s", "5~10s", "10s~",
-)  # fmt: skip
-
 
 def runtime_text(milliseconds: int) -> str:
     """``[ d days, h hours, m minutes, s seconds ]``."""
@@ -21,8 +16,3 @@ def human_bytes(size: int) -> str:
         return f"{size} B"
     power = min((size.bit_length() - 1) // 10, 6)
     return f"{size / 1024**power:.1f} {'KMGTPE'[power - 1]}iB"
-
-
-def distribution_text(puts: int) -> str:
-    """Put times by class; appends are positional writes of the loop, all below a millisecond's class."""
-    return " ".join(f"[{name}]:{puts if name == '<=0ms' else 0}" for name in _DISTRIBUTION)

@@ -74,6 +74,7 @@ class WriteBehind:
         self._flushed_timestamp = flushed_timestamp
         self._dispatched_timestamp = dispatched_timestamp
         self.lock = threading.Lock()
+        self._passing = trio.Lock()
         self.checkpoint = Checkpoint()
         self.unwritten = 0
         self._wake = trio.Event()
@@ -128,16 +129,17 @@ class WriteBehind:
                 self._written.set()
 
     async def write(self) -> None:
-        """One pass.
+        """One pass, after the one that is under way: two would settle in any order.
 
         Raises:
             StoreError: what could not be written stays in memory.
         """
-        queues, marks = self._take()
-        try:
-            await trio.to_thread.run_sync(self._write_locked, queues, marks)
-        finally:
-            self._settle(queues, marks)
+        async with self._passing:
+            queues, marks = self._take()
+            try:
+                await trio.to_thread.run_sync(self._write_locked, queues, marks)
+            finally:
+                self._settle(queues, marks)
 
     def write_blocking(self) -> None:
         """One pass in this thread, when no event loop appends beside it (recovery, shutdown)."""

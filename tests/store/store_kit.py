@@ -118,7 +118,7 @@ def bodies(store: MessageStore, topic: str = "TopicTest", queue_id: int = 0) -> 
     found: list[bytes] = []
     offset = store.min_offset(topic, queue_id)
     while 0 <= offset < store.max_offset(topic, queue_id):
-        result = store._get(topic, queue_id, offset, 32, 1 << 20, None, blocking=True)
+        result = store._reader.get(topic, queue_id, offset, 32, 1 << 20, None, blocking=True)
         assert result is not None
         assert result.next_begin_offset > offset, result
         for buffer in result.buffers:
@@ -141,7 +141,7 @@ def unpack_java_store(target: Path) -> Path:
 class FaultyDisk(OsFileSystem):
     """A disk whose operations can be watched, blocked or made to fail.
 
-    `hook(operation, path, detail)` runs before each pwrite (detail: bytes), fdatasync,
+    `hook(operation, path, detail)` runs before each pwrite and pread (detail: bytes), fdatasync,
     open and remove; it may raise `StoreIOError` by `fail`.
     """
 
@@ -180,7 +180,12 @@ class _FaultyFile:
         self._disk._before("fdatasync", self.path)
         self._inner.fdatasync()
 
+    def pread(self, size: int, offset: int) -> bytes:
+        self._disk._before("pread", self.path, size)
+        return bytes(self._inner.pread(size, offset))
+
     def pread_nowait(self, size: int, offset: int) -> bytes | None:
+        self._disk._before("pread", self.path, size)
         return None if self._disk.always_cold else self._inner.pread_nowait(size, offset)
 
     def __getattr__(self, name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -18,7 +18,7 @@ from store_kit import (
 )
 
 from remoting.protocol.message import decode_messages
-from store import GetStatus
+from store import FlushDiskType, GetStatus
 from store.consume_queue import PADDING_UNIT
 
 if TYPE_CHECKING:
@@ -177,6 +177,74 @@ def test_message_at_only_answers_for_real_beginnings(tmp_path: Path) -> None:
             assert store.message_at(offset) is None
 
 
+@pytest.mark.parametrize("gap", [100, 9000])
+def test_interleaved_messages_far_behind_the_tail_are_read_together_when_they_lie_close(
+    tmp_path: Path, gap: int
+) -> None:
+    disk = FaultyDisk()
+    sizes = {"mapped_file_size_commit_log": 1 << 20, "mapped_file_size_consume_queue": 20 * 1000}
+    with open_store(tmp_path, files=disk, hot_tail_bytes=0, **sizes) as store:
+        for i in range(16):
+            put_ok(store, message(i), message(i, queue_id=1, body=bytes(gap)))
+        disk.calls.clear()
+        result = store.get("g", "TopicTest", 0, 0, 32)
+        assert result is not None
+        assert len(result.buffers) == result.message_count == 16
+        assert disk.count("pread", "commitlog") == (1 if gap == 100 else 16)
+        assert [decode_messages(buffer)[0].body for buffer in result.buffers] == [
+            b"body-%d" % i for i in range(16)
+        ]
+
+
+def test_spans_of_several_files_come_in_order(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        for i in range(20):
+            put_ok(store, message(i, body=bytes([i]) * 500), message(i, queue_id=1, body=bytes(500)))
+        hot = bodies(store)
+        store._log._hot_bytes = 1500
+        assert bodies(store) == hot == [bytes([i]) * 500 for i in range(20)]
+
+
+def test_a_file_that_goes_between_selection_and_reading_is_not_half_of_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i, body=bytes([i]) * 1000) for i in range(12)))
+        select = store._reader._select
+        files = []
+
+        def select_then_lose(*arguments: Any, **options: Any) -> Any:
+            spans = select(*arguments, **options)
+            if not files:
+                files.append(store._log.oldest_file())
+                store._log.remove_first_file()
+            return spans
+
+        monkeypatch.setattr(store._reader, "_select", select_then_lose)
+        result = store.get("g", "TopicTest", 0, 0, 32)
+        assert result is not None
+        read = [item.body for buffer in result.buffers for item in decode_messages(buffer)]
+        assert read == [bytes([i]) * 1000 for i in range(3, 12)]
+        assert result.message_count == 9
+
+
+def test_units_without_waiting_for_the_disk(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    with open_store(tmp_path, files=disk) as store:
+        put_ok(store, *(message(i) for i in range(5)))
+        store._behind.write_blocking()
+        put_ok(store, message(5))
+        ask = ("TopicTest", 0, 0, 9)
+        assert store.consume_queue_units_nowait(*ask) == store.consume_queue_units(*ask)
+        assert store.is_in_memory("TopicTest", 0, 0)
+        disk.always_cold = True
+        assert store.consume_queue_units_nowait(*ask) is None
+        assert len(store.consume_queue_units(*ask)) == 6
+        assert not store.is_in_memory("TopicTest", 0, 0)
+        assert len(store.consume_queue_units_nowait("TopicTest", 0, 5, 9) or ()) == 1
+        assert store.consume_queue_units_nowait("Nothing", 0, 0, 9) == []
+
+
 def test_runtime_table_has_the_keys_that_tools_parse(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         put_ok(store, *(message(i) for i in range(20)))
@@ -187,4 +255,38 @@ def test_runtime_table_has_the_keys_that_tools_parse(tmp_path: Path) -> None:
         assert info["earliestMessageTimeStamp"] == str(START_MS)
         assert info["commitLogDirCapacity"].startswith("Total : ")
         assert 0 <= float(info["commitLogDiskRatio"]) <= 1
+        assert (
+            info["dispatchBehindBytes"] == info["pageCacheLockTimeMills"] == info["dispatchMaxBuffer"] == "0"
+        )
         assert all(isinstance(value, str) for value in info.values())
+
+
+async def test_runtime_table_measures_puts_until_they_are_durable_and_gets_until_they_are_read(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock(START_MS - START_MS % 60_000)
+    disk = FaultyDisk()
+    with open_store(tmp_path, clock=clock, files=disk, flush_disk_type=FlushDiskType.SYNC_FLUSH) as store:
+        put_ok(store, message(0), message(1))
+        clock.advance(40)
+        [third] = put_ok(store, message(2))
+        assert store.dispatch_behind_bytes == store.max_phy_offset == third.end_offset
+        info = store.runtime_info()
+        assert info["dispatchBehindBytes"] == str(third.end_offset)
+        assert info["remainHowManyDataToFlush"] == f"{third.end_offset} B"
+        clock.advance(5)
+        await store._flush.flush()
+        info = store.runtime_info()
+        assert (info["dispatchBehindBytes"], info["remainHowManyDataToFlush"]) == ("0", "0 B")
+        assert info["putMessageEntireTimeMax"] == "45"
+        assert "[10~50ms]:0" in info["putMessageDistributeTime"]
+        clock.advance(60_000)
+        info = store.runtime_info()
+        assert info["putMessageDistributeTime"].startswith("[<=0ms]:0 [0~10ms]:1 [10~50ms]:2 [50~100ms]:0")
+        assert (info["putLatency99"], info["getMessageEntireTimeMax"]) == ("45.00", "0")
+        clock.advance(60_000)
+        assert "[10~50ms]:0" in store.runtime_info()["putMessageDistributeTime"]
+        store._behind.write_blocking()
+        disk.hook = lambda operation, _path, _detail: clock.advance(7 if operation == "open" else 0)
+        await store.get_cold("g", "TopicTest", 0, 0, 32)
+        assert store.runtime_info()["getMessageEntireTimeMax"] == "7"

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kit import START_MS, ManualClock, bodies, message, open_store, put_ok, queried
+from store_kit import (
+    ALL_TIME,
+    START_MS,
+    FaultyDisk,
+    ManualClock,
+    bodies,
+    failing,
+    message,
+    open_store,
+    put_ok,
+    queried,
+)
 
 from remoting.protocol.message import java_string_hash
+from store import StoreIOError
 from store.index import key_hash
 
 if TYPE_CHECKING:
@@ -70,6 +83,28 @@ def test_query_by_key_time_and_tag(tmp_path: Path, written: bool) -> None:
         assert queried(store, "Red") == []
 
 
+def test_query_tells_how_far_it_sees_including_what_is_in_memory(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+
+    def told() -> tuple[int, int]:
+        return store.query("TopicTest", "any", 1, *ALL_TIME)[1:]
+
+    with open_store(tmp_path, clock=clock) as store:
+        assert told() == (0, 0)
+        put_ok(store, message(0, keys=("a",)))
+        assert told() == (START_MS, 0)
+        store._behind.write_blocking()
+        clock.advance(10)
+        [newest] = put_ok(store, message(1, tags="A"))
+        put_ok(store, message(2, keys=(), extra="other\x01x\x02"))
+        assert told() == (START_MS + 10, newest.physical_offset)
+        assert store._index is not None
+        assert store._index.take_pending()
+        assert told() == (START_MS + 10, newest.physical_offset)
+        store._index.write_behind()
+        assert told() == (START_MS + 10, newest.physical_offset)
+
+
 def test_a_full_file_is_continued_in_the_next(tmp_path: Path) -> None:
     with open_store(tmp_path, max_index_num=20) as store:
         for number in range(50):
@@ -82,6 +117,22 @@ def test_a_full_file_is_continued_in_the_next(tmp_path: Path) -> None:
         assert queried(store, "U3") == [b"body-3"]
     with open_store(tmp_path, max_index_num=20) as store:
         assert queried(store, "all") == bodies(store)
+
+
+def test_a_failed_write_is_made_good_with_what_came_since(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    with open_store(tmp_path, files=disk) as store:
+        put_ok(store, message(0, keys=("all",)))
+        disk.hook = failing("pwrite", "index", errno.EIO)
+        with pytest.raises(StoreIOError):
+            store._behind.write_blocking()
+        disk.hook = lambda _operation, _path, _detail: None
+        put_ok(store, message(1, keys=("all",)))
+        assert queried(store, "all") == [b"body-0", b"body-1"]
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert store.recovery.messages == 1
+        assert queried(store, "all") == [b"body-0", b"body-1"]
 
 
 def test_index_can_be_switched_off(tmp_path: Path) -> None:

@@ -205,6 +205,87 @@ def test_consume_queues_shorter_than_the_log(tmp_path: Path, clean: bool) -> Non
     check_twice(tmp_path, tail=tail)
 
 
+def shorten(root: Path, damage: str) -> None:
+    """What a hand may do to queue 0, which has files of ten units at 0, 200 and 400."""
+    directory = root / "consumequeue" / "TopicTest" / "0"
+    if damage == "directory":
+        shutil.rmtree(directory)
+    elif damage == "zeros":
+        (directory / f"{200:020d}").write_bytes(bytes(200))
+        (directory / f"{400:020d}").write_bytes(bytes(200))
+    else:
+        files = sorted(directory.iterdir())
+        for path in {"last": files[-1:], "all but one": files[1:], "first": files[:1]}[damage]:
+            path.unlink()
+
+
+@pytest.mark.parametrize("damage", ["last", "all but one", "first", "zeros", "directory"])
+def test_one_queue_that_lost_units_after_a_clean_stop_is_made_again(tmp_path: Path, damage: str) -> None:
+    tail = fill(tmp_path, clean=True)
+    shorten(tmp_path, damage)
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert (store.recovery.clean, store.recovery.rebuilt) == (True, False)
+        assert 0 < store.recovery.messages <= COUNT
+        assert store.max_phy_offset == tail
+        assert store.min_offset("TopicTest", 0) == 0
+        check(store)
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert store.recovery.messages == 1
+        assert bodies(store)[:30] == EXPECTED[0::2]
+
+
+def test_only_what_a_queue_lost_is_read_again(tmp_path: Path) -> None:
+    fill(tmp_path, clean=True)
+    shorten(tmp_path, "last")
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert store.recovery.messages == COUNT - 2 * 20 + 1
+        check(store)
+
+
+@pytest.mark.parametrize("why", ["killed", "damaged", "missing", "appended since"])
+def test_queue_ends_speak_of_the_last_clean_stop_only(tmp_path: Path, why: str) -> None:
+    fill(tmp_path, clean=True)
+    ends = tmp_path / "queueEnds"
+    old = ends.read_bytes()
+    with open_store(tmp_path) as store:
+        assert not ends.exists()
+        if why == "appended since":
+            put_ok(store, message(COUNT, queue_id=1))
+    if why == "killed":
+        (tmp_path / "abort").touch()
+    elif why == "missing":
+        ends.unlink()
+    else:
+        ends.write_bytes(old if why == "appended since" else old[:-3])
+    if why == "appended since":
+        # As if the topic had been deleted and made again meanwhile: queue 0 is shorter, and rightly so.
+        shorten(tmp_path, "last")
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert store.recovery.clean is (why != "killed")
+        if why == "appended since":
+            assert store.recovery.messages == 1
+        else:
+            check(store)
+
+
+def test_queues_whose_messages_are_expired_may_be_gone(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put_ok(store, *(message(i, topic="Old") for i in range(5)))
+    for i in range(COUNT):
+        put_ok(store, message(i, queue_id=i % 2, extra=PADDING))
+    closed(store)
+    (tmp_path / "commitlog" / f"{0:020d}").unlink()
+    shutil.rmtree(tmp_path / "consumequeue" / "Old")
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert store.recovery.messages == 1
+        assert store.topics() == {"TopicTest"}
+
+
 @pytest.mark.parametrize("clean", [True, False])
 def test_consume_queues_missing(tmp_path: Path, clean: bool) -> None:
     tail = fill(tmp_path, clean=clean)
@@ -239,6 +320,45 @@ def test_index_shorter_than_the_log(tmp_path: Path) -> None:
     for path in (tmp_path / "index").iterdir():
         path.write_bytes(short[path.name])
     check_twice(tmp_path)
+
+
+def query_all(store: MessageStore) -> dict[str, list[bytes]]:
+    keys = [f"U{i}" for i in range(COUNT)] + ["all", "even", "odd"]
+    return {key: queried(store, key) for key in keys}
+
+
+def test_many_small_files_with_an_index_made_anew(tmp_path: Path) -> None:
+    """Index files of several ages: full and written, half written, and one that fits nothing."""
+    sizes = {"mapped_file_size_commit_log": 1024, "max_index_num": 40}
+    store = opened(tmp_path, **sizes)
+    for i in range(COUNT):
+        put_ok(store, message(i, queue_id=i % 2, keys=(f"U{i}", "all", "odd" if i % 2 else "even")))
+        if i == COUNT // 2:
+            store._behind.write_blocking()
+    expected = query_all(store)
+    tail = store.max_phy_offset
+    assert [len(expected[key]) for key in ("all", "even", "odd", "U59")] == [COUNT, 30, 30, 1]
+    closed(store, clean=False)
+    assert len(list((tmp_path / "commitlog").iterdir())) == 9
+    files = sorted((tmp_path / "index").iterdir())
+    assert len(files) > 2
+    with files[-1].open("r+b") as newest:
+        newest.seek(40)
+        newest.write(b"\xff" * 400)
+    (tmp_path / "index" / "99990101000000000").write_bytes(bytes(100))
+    with open_store(tmp_path, **sizes) as store:
+        assert store.max_phy_offset == tail
+        assert query_all(store) == expected
+        assert not (tmp_path / "index" / "99990101000000000").exists()
+    shutil.rmtree(tmp_path / "index")
+    with open_store(tmp_path, **sizes) as store:
+        assert store.recovery is not None
+        assert store.recovery.messages == COUNT
+        assert query_all(store) == expected
+    with open_store(tmp_path, **sizes) as store:
+        assert store.recovery is not None
+        assert store.recovery.messages == 1
+        assert query_all(store) == expected
 
 
 @pytest.mark.parametrize("clean", [True, False])
