@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 
 from broker.attributes import GROUP_ATTRIBUTES, altered
 from broker.saved_table import SavedTable
@@ -102,7 +103,7 @@ class SubscriptionGroupManager:
             old = self._table.get(group.group_name)
             current = None if old is None else old.attributes or {}
             attributes = altered(GROUP_ATTRIBUTES, current, group.attributes or {})
-            result.append(attrs.evolve(group, attributes=attributes))
+            result.append(msgspec.structs.replace(group, attributes=attributes))
         for group in result:
             _log.info("group %s set to %s", group.group_name, group)
             self._table[group.group_name] = group

@@ -7,7 +7,7 @@ Mirrors `org.apache.rocketmq.broker.offset.ConsumerOffsetManager`; the file is `
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from broker.saved_table import SavedTable
 from broker.versions import next_version, version_from
@@ -209,10 +209,30 @@ class ConsumerOffsetManager:
     def _next_version(self) -> None:
         self.data_version = next_version(self.data_version, self._clock_ms())
 
-    def _snapshot(self) -> tuple[DataVersion, _Table]:
-        return self.data_version, {key: dict(row) for key, row in self._offsets.items()}
+    def _snapshot(self) -> _Snapshot:
+        return _Snapshot(self.data_version, _copy(self._offsets), _copy(self._pull_offsets))
 
 
-def _to_json_object(snapshot: tuple[DataVersion, _Table]) -> dict[str, Any]:
-    data_version, offsets = snapshot
-    return {"dataVersion": data_version.to_json_object(), "offsetTable": offsets}
+class _Snapshot(NamedTuple):
+    data_version: DataVersion
+    offsets: _Table
+    pull_offsets: _Table
+
+
+def _copy(table: _Table) -> _Table:
+    return {key: dict(row) for key, row in table.items()}
+
+
+def _to_json_object(snapshot: _Snapshot) -> dict[str, Any]:
+    """Java's four keys. It reads back only the version and the offsets; the others are for people."""
+    topics: dict[str, list[str]] = {}
+    for key in sorted(snapshot.offsets):
+        topic, at, group = key.partition("@")
+        if at and "@" not in group:
+            topics.setdefault(group, []).append(topic)
+    return {
+        "dataVersion": snapshot.data_version.to_json_object(),
+        "groupTopicMap": topics,
+        "offsetTable": snapshot.offsets,
+        "pullOffsetTable": snapshot.pull_offsets,
+    }

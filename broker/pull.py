@@ -18,7 +18,6 @@ from broker.remarks import FAQ, OVERLOAD, REJECTED
 from broker.reply_frames import FrameTemplate, frame_template
 from broker.subscription_match import inline_subscription, is_tag_type, match_of
 from broker.topics import PERM_READ
-from remoting.config import serialize_type_of
 from remoting.errors import CommandError
 from remoting.protocol.message import CID_RMQ_SYS_PREFIX
 from remoting.protocol.request_code import RequestCode
@@ -381,7 +380,7 @@ class PullMessageProcessor:
         )
         template = self._answers.get((status, code))
         if template is None:
-            serialize_type = serialize_type_of(context.transport.config)
+            serialize_type = context.transport.serialize_type
             template = frame_template(serialize_type, code, status.name, {}, _ANSWER_NAMES)
             self._answers[status, code] = template
         frame = template.frame(request.opaque, values, result.size)

@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING, TypedDict
 
 import attrs
+import msgspec
 import trio
 
 from broker.topics import PERM_READ, PERM_WRITE
@@ -297,8 +298,9 @@ class Registration:
         readable_and_writable = permission & PERM_READ and permission & PERM_WRITE
         table = {}
         for topic in topics:
-            masked = topic if readable_and_writable else attrs.evolve(topic, perm=topic.perm & permission)
-            table[topic.topic_name] = masked
+            if not readable_and_writable:
+                topic = msgspec.structs.replace(topic, perm=topic.perm & permission)
+            table[topic.topic_name] = topic
         return RegisterBrokerBody(
             topic_config_serialize_wrapper=TopicConfigAndMappingSerializeWrapper(
                 data_version=self._topics.data_version, topic_config_table=table

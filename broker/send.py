@@ -22,7 +22,6 @@ from broker.put_answers import failure_of
 from broker.remarks import OVERLOAD, REJECTED, TIMEOUT_CLEAN_QUEUE
 from broker.reply_frames import FrameTemplate, frame_template, is_plain
 from broker.send_admission import AdmittedSend, SendAdmission
-from remoting.config import serialize_type_of
 from remoting.errors import CommandError
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
@@ -127,7 +126,7 @@ class SendMessageProcessor:
         self._admission.follow_config()
         fields = {"MSG_REGION": config.region_id, "TRACE_ON": "true" if config.trace_on else "false"}
         self._answer_fields = fields
-        serialize_type = serialize_type_of(self._context.transport.config)
+        serialize_type = self._context.transport.serialize_type
         names = ("msgId", "queueId", "queueOffset", "transactionId")
         self._answer = frame_template(serialize_type, ResponseCode.SUCCESS, None, fields, names)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 
 from broker.attributes import TOPIC_ATTRIBUTES, altered
 from broker.saved_table import SavedTable
@@ -135,7 +135,7 @@ class TopicConfigManager:
         """
         if (found := self._table.get(topic)) is not None:
             if order and not found.order:
-                found = attrs.evolve(found, order=True)
+                found = msgspec.structs.replace(found, order=True)
                 self._put([found])
             return found
         created = TopicConfig(
@@ -163,7 +163,7 @@ class TopicConfigManager:
             old = self._table.get(topic.topic_name)
             current = None if old is None else old.attributes or {}
             attributes = altered(TOPIC_ATTRIBUTES, current, topic.attributes or {})
-            result.append(attrs.evolve(topic, attributes=attributes))
+            result.append(msgspec.structs.replace(topic, attributes=attributes))
         for topic in result:
             _log.info("topic %s set to %s", topic.topic_name, topic)
         self._put(result)
@@ -180,7 +180,7 @@ class TopicConfigManager:
     def set_order_topics(self, topics: Iterable[str]) -> None:
         """Mark the topics that the name server's order configuration names as ordered."""
         changed = [
-            attrs.evolve(found, order=True)
+            msgspec.structs.replace(found, order=True)
             for topic in topics
             if (found := self._table.get(topic)) is not None and not found.order
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 
 from remoting.errors import BodyFault
 from remoting.json_dialect import loads
@@ -18,7 +18,7 @@ __all__ = ["next_version", "version_from", "version_from_text"]
 
 def next_version(version: DataVersion, now_ms: int) -> DataVersion:
     """The version of the table after one more change."""
-    return attrs.evolve(version, counter=version.counter + 1, timestamp=now_ms)
+    return msgspec.structs.replace(version, counter=version.counter + 1, timestamp=now_ms)
 
 
 def version_from(content: Mapping[str, Any]) -> DataVersion | None:

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 import attrs
+import msgspec
 
 from client.errors import AnswerError, ClientError, NotFound, SendFailed
 from client.message import compressed_body
@@ -258,7 +259,7 @@ class Producer:
                     SendStatus(answer.code),
                     unique_id,
                     stored.msg_id,
-                    attrs.evolve(chosen, queue_id=stored.queue_id),
+                    msgspec.structs.replace(chosen, queue_id=stored.queue_id),
                     stored.queue_offset,
                     stored.transaction_id,
                 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import tomli
 from typing import TYPE_CHECKING
+
+import tomli
 
 from configuration.errors import ConfigError
 from configuration.properties import Entry, split_lines

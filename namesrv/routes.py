@@ -20,6 +20,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 
 from remoting.protocol.message import SYNC_BROKER_MEMBER_GROUP_PREFIX
 from remoting.protocol.route import BrokerData, QueueData, TopicRouteData
@@ -259,7 +260,7 @@ class RouteInfoManager:
             if not changed and queues is not None and name in queues:
                 continue
             if read_only:
-                queue = attrs.evolve(queue, perm=queue.perm & ~PERM_WRITE)
+                queue = msgspec.structs.replace(queue, perm=queue.perm & ~PERM_WRITE)
             if queues is None:
                 log.info("new topic registered: %s %s", topic, queue)
                 self._queues[topic] = {name: queue}
@@ -434,7 +435,7 @@ class RouteInfoManager:
         for queues in self._queues.values():
             queue = queues.get(broker_name)
             if queue is not None:
-                queues[broker_name] = attrs.evolve(queue, perm=change(queue.perm))
+                queues[broker_name] = msgspec.structs.replace(queue, perm=change(queue.perm))
                 count += 1
         return count
 
@@ -478,7 +479,7 @@ def filter_by_zone(route: TopicRouteData, zone_name: str) -> TopicRouteData:
     ]
     names = {broker.broker_name for broker in kept}
     addrs = {addr for broker in kept for addr in broker.broker_addrs.values()}
-    return attrs.evolve(
+    return msgspec.structs.replace(
         route,
         broker_datas=kept,
         queue_datas=[queue for queue in route.queue_datas if queue.broker_name in names],

@@ -15,11 +15,12 @@ import attrs
 import trio
 
 from remoting.config import ConnectionLimits, RemotingClientConfig, serialize_type_of
-from remoting.connection import Connection, set_socket_options
+from remoting.connection import Connection
 from remoting.errors import ConnectError, LocalFault, RemotingError, TimeoutError_
-from remoting.owner import ConnectionStatistics, Cork, RequestHook
+from remoting.owner import ConnectionStatistics, Cork, Load, RequestHook
 from remoting.processors import ProcessorTable
 from remoting.protocol.response_code import ResponseCode
+from remoting.sockets import failure_reason, set_socket_options, split_address
 from remoting.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class RemotingClient:
         self.table = processors if processors is not None else ProcessorTable()
         self.hooks = tuple(hooks)
         self.limits = limits or ConnectionLimits.of_client(self.config)
+        self.load = Load()
         self.cork = Cork()
         self.serialize_type = serialize_type_of(self.config)
         self.draining = False
@@ -249,7 +251,7 @@ class RemotingClient:
             raise OSError(f"not within {self.config.connect_timeout_millis} ms")
         except (OSError, ValueError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._failed_connects += 1
-            raise ConnectError(f"cannot connect to {address}: {error.__cause__ or error}") from error
+            raise ConnectError(f"cannot connect to {address}: {failure_reason(error)}") from error
 
     async def _adopt(self, address: str, stream: trio.SocketStream) -> Connection:
         # The connection reads and writes without trio's socket object.
@@ -321,15 +323,3 @@ class RemotingClient:
             lost_connections=self._lost_connections,
             timeouts=self._timeouts,
         )
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port"; IPv6 hosts with or without brackets.
-
-    Raises:
-        ValueError: no port, or not a number from 1 to 65535.
-    """
-    host, colon, port = address.strip().rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"not an address host:port: {address!r}")
-    return host.strip("[]"), int(port)

@@ -6,13 +6,24 @@ together, whatever its peer does.
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import attrs
 
-from configuration import setting
+from configuration import ConfigError, setting
 from remoting.command import SerializeType
 from remoting.frame import FrameLimits
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MIB = 1024 * 1024
+
+SERIALIZE_TYPE_ENVIRONMENT = "ROCKETMQ_SERIALIZE_TYPE"
+"""Java's name; its `-Drocketmq.serialize.type` is the key `serializeType` here."""
+
+_SERIALIZE_TYPES = tuple(SerializeType.__members__)
 
 
 @attrs.define(kw_only=True)
@@ -36,8 +47,11 @@ class RemotingServerConfig:
     server_async_semaphore_value: int = setting(
         64, ge=1, help="Requests of ours that may wait for their answer on one accepted connection."
     )
-    serialize_type: str = setting(
-        "JSON", choices=("JSON", "ROCKETMQ"), help="Header serialization of what the server sends."
+    serialize_type: str | None = setting(
+        None,
+        choices=_SERIALIZE_TYPES,
+        help="Header serialization of what the server sends; "
+        "the environment variable ROCKETMQ_SERIALIZE_TYPE when not set, else JSON.",
     )
     frame_max_length: int = setting(
         16 * MIB, ge=4096, help="Longest frame in bytes; Java's `com.rocketmq.remoting.frameMaxLength`."
@@ -60,6 +74,20 @@ class RemotingServerConfig:
         ge=16,
         help="Answers that a connection has not read, in buffers of memory; above it it is cut.",
     )
+    port_max_in_flight_requests: int = setting(
+        100_000,
+        ge=1,
+        help="Unanswered requests of all connections of one port; above it the answer is code 2.",
+    )
+    port_max_queued_bytes: int = setting(
+        512 * MIB,
+        ge=65536,
+        help="Answers that the connections of one port have not read, in bytes; "
+        "above it requests are answered with code 2.",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        serialize_type_of(self)  # a start is refused here, before anything is opened
 
 
 @attrs.define(kw_only=True)
@@ -84,8 +112,11 @@ class RemotingClientConfig:
         help="Close a connection when an answer is overdue and nothing else arrived on it either.",
     )
     use_tls: bool = setting(False, wire="useTLS", help="Connect with TLS.")
-    serialize_type: str = setting(
-        "JSON", choices=("JSON", "ROCKETMQ"), help="Header serialization of what the client sends."
+    serialize_type: str | None = setting(
+        None,
+        choices=_SERIALIZE_TYPES,
+        help="Header serialization of what the client sends; "
+        "the environment variable ROCKETMQ_SERIALIZE_TYPE when not set, else JSON.",
     )
     enable_reconnect_for_go_away: bool = setting(
         True, help="Repeat a request on a new connection when the server answers 1500 (GO_AWAY)."
@@ -94,6 +125,9 @@ class RemotingClientConfig:
     client_max_queued_bytes: int = setting(
         64 * MIB, ge=65536, help="Bytes that a server has not read; above it its connection is cut."
     )
+
+    def __attrs_post_init__(self) -> None:
+        serialize_type_of(self)  # a start is refused here, before anything is opened
 
 
 @attrs.frozen(kw_only=True)
@@ -145,6 +179,17 @@ class ConnectionLimits:
         )
 
 
-def serialize_type_of(config: RemotingServerConfig | RemotingClientConfig) -> SerializeType:
-    """The header serialization that a config chooses."""
-    return SerializeType[config.serialize_type]
+def serialize_type_of(
+    config: RemotingServerConfig | RemotingClientConfig, environ: Mapping[str, str] = os.environ
+) -> SerializeType:
+    """The header serialization that a config chooses, or the environment where it says nothing.
+
+    Raises:
+        ConfigError: the environment variable names none.
+    """
+    name = config.serialize_type or environ.get(SERIALIZE_TYPE_ENVIRONMENT, "").strip() or "JSON"
+    if name not in _SERIALIZE_TYPES:
+        allowed = " or ".join(_SERIALIZE_TYPES)
+        message = f"the environment variable {SERIALIZE_TYPE_ENVIRONMENT} is '{name}', not {allowed}"
+        raise ConfigError(None, None, None, message)
+    return SerializeType[name]

@@ -7,15 +7,13 @@ become writable and sends the rest.
 
 What counts where: a request is *in flight* from its arrival to its answer, or to the moment when a handler
 says that it is *held* (a long poll). Both have limits; above them the answer is code 2. One-way requests are
-neither, they are served in the pass that reads them.
+neither, they are served in the pass that reads them. The same counts, summed over the connections of a port,
+are its `Load`: it has limits of its own, with the same answer.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import socket
-import struct
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,42 +24,27 @@ from remoting.command import (
     TALLY_IN_FLIGHT,
     RemotingCommand,
 )
-from remoting.errors import (
-    CommandError,
-    FrameFault,
-    LocalFault,
-    RemotingError,
-    SendError,
-    TimeoutError_,
-    TooMuchRequest,
-)
+from remoting.errors import FrameFault, LocalFault, SendError, TimeoutError_
 from remoting.frame import FrameReader, encode, encode_buffers
+from remoting.invocations import Invocations
 from remoting.owner import READ_SIZE, ConnectionStatistics
 from remoting.protocol.mq_version import V5_3_1
 from remoting.protocol.response_code import ResponseCode
+from remoting.serving import admitted, serve
+from remoting.sockets import peer_address
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
-    from remoting.owner import Owner, RequestHook
-    from remoting.processors import Processor, TaskFunction
+    from remoting.owner import Owner
+    from remoting.processors import Processor
 
 log = logging.getLogger("rocketmq.remoting")
 
 IOV_MAX = 1024
 GO_AWAY_REMARK = "please go away"
 BUSY_REMARK = "[OVERLOAD]system busy, start flow control for a while"
-
-_PORT = struct.Struct(">i")
-
-
-class _Waiter:
-    __slots__ = ("answered", "error", "response")
-
-    def __init__(self) -> None:
-        self.answered = trio.Event()
-        self.response: RemotingCommand | None = None
-        self.error: RemotingError | None = None
 
 
 class Connection:
@@ -82,15 +65,17 @@ class Connection:
         "_cork",
         "_held",
         "_in_flight",
+        "_invocations",
         "_limits",
+        "_load",
         "_out",
         "_out_bytes",
         "_owner",
-        "_pending",
         "_reader",
         "_serialize_type",
         "_socket",
         "_stream",
+        "_unread_bytes",
         "_unsent",
         "_waiting_to_write",
         "blocked_writes",
@@ -120,6 +105,7 @@ class Connection:
         self._socket = connected
         self._cork = owner.cork
         self._limits = owner.limits
+        self._load = owner.load
         self._serialize_type = int(owner.serialize_type)
         self._reader = FrameReader(owner.limits.frame)
         self._stream: trio.SSLStream[trio.SocketStream] | None = None
@@ -127,10 +113,11 @@ class Connection:
         self._out_bytes = 0
         self._unsent = False
         self._waiting_to_write = False
-        self._pending: dict[int, _Waiter] = {}
+        self._unread_bytes = 0
         self._held: dict[int, RemotingCommand] = {}
         self._in_flight = 0
-        self.remote_address, self.remote_host = _peer(connected.getpeername())
+        self.remote_address, self.remote_host = peer_address(connected.getpeername())
+        self._invocations = Invocations(self.remote_address, owner.limits.invocations)
         self.local_port: int = connected.getsockname()[1]
         self.secure = False
         self.closed = False
@@ -223,22 +210,22 @@ class Connection:
         table = owner.table
         find = table.find
         hooks = owner.hooks
-        limits = self._limits
         groups: dict[Processor, list[RemotingCommand]] = {}
+        room = self._room()
+        taken = 0
         for command in commands:
             flag = command.flag
             if flag & 1:
                 self._take_response(command)
                 continue
             self.received_requests += 1
-            if not flag & 2:
-                if self._in_flight >= limits.in_flight_requests or len(self._held) >= limits.held_requests:
-                    self._refuse(command, ResponseCode.SYSTEM_BUSY, BUSY_REMARK)
-                    continue
-                command.tally = TALLY_IN_FLIGHT
-                self._in_flight += 1
+            answered = not flag & 2
+            if answered:
                 if owner.draining and command.version > V5_3_1:
                     self._refuse(command, ResponseCode.GO_AWAY, GO_AWAY_REMARK)
+                    continue
+                if taken >= room:
+                    self._refuse(command, ResponseCode.SYSTEM_BUSY, BUSY_REMARK)
                     continue
             entry = find(command.code) or table.default
             if entry is None:
@@ -248,90 +235,42 @@ class Connection:
                     f" request type {command.code} not supported",
                 )
                 continue
-            if hooks and not self._admitted(command, hooks):
+            if hooks and not admitted(self, command, hooks):
                 continue
+            if answered:
+                taken += 1
+                command.tally = TALLY_IN_FLIGHT
             group = groups.get(entry)
             if group is None:
                 groups[entry] = [command]
             else:
                 group.append(command)
+        if not self.closed:
+            self._in_flight += taken
+            self._load.in_flight_requests += taken
         for entry, group in groups.items():
-            self._serve(entry, group)
+            serve(owner, self, entry, group)
 
-    def _serve(self, entry: Processor, requests: list[RemotingCommand]) -> None:
-        if entry.batch is not None:
-            try:
-                entry.batch(self, requests)
-            except Exception as error:
-                for request in requests:
-                    if request.tally == TALLY_IN_FLIGHT:
-                        self._answer_failure(request, error)
-                if not isinstance(error, CommandError):
-                    log.exception("a batch of code %s from %s", requests[0].code, self.remote_address)
-        elif entry.call is not None:
-            call = entry.call
-            for request in requests:
-                try:
-                    response = call(self, request)
-                except CommandError as error:
-                    self._answer_failure(request, error)
-                except Exception as error:
-                    log.exception("code %s from %s", request.code, self.remote_address)
-                    self._answer_failure(request, error)
-                else:
-                    if response is not None:
-                        self.reply(request, response)
-        elif entry.task is not None:
-            for request in requests:
-                self._owner.start_soon(self._run_task, entry.task, request)
-
-    async def _run_task(self, function: TaskFunction, request: RemotingCommand) -> None:
-        try:
-            response = await function(self, request)
-        except CommandError as error:
-            self._answer_failure(request, error)
-        except Exception as error:
-            log.exception("code %s from %s", request.code, self.remote_address)
-            self._answer_failure(request, error)
-        else:
-            if response is not None:
-                self.reply(request, response)
-
-    def _admitted(self, request: RemotingCommand, hooks: Sequence[RequestHook]) -> bool:
-        try:
-            for hook in hooks:
-                hook.before_request(self, request)
-        except CommandError as error:
-            self._answer_failure(request, error)
-            return False
-        except Exception as error:
-            log.exception("a hook for code %s from %s", request.code, self.remote_address)
-            self._answer_failure(request, error)
-            return False
-        return True
+    def _room(self) -> int:
+        """How many more requests the limits of the connection and of its port let in; may be negative."""
+        limits = self._limits
+        load = self._load
+        if len(self._held) >= limits.held_requests or load.queued_bytes > load.max_queued_bytes:
+            return 0
+        return min(
+            limits.in_flight_requests - self._in_flight,
+            load.max_in_flight_requests - load.in_flight_requests,
+        )
 
     def _refuse(self, request: RemotingCommand, code: int, remark: str) -> None:
         self.refused_requests += 1
         self.reply(request, request.response(code, remark))
 
-    def _answer_failure(self, request: RemotingCommand, error: Exception) -> None:
-        if isinstance(error, CommandError):
-            response = request.response(error.code, error.remark)
-        else:
-            response = request.response(
-                ResponseCode.SYSTEM_ERROR, f"{type(error).__name__}: {str(error)[:400]}"
-            )
-        self.reply(request, response)
-
     def _take_response(self, response: RemotingCommand) -> None:
         self.received_responses += 1
-        waiter = self._pending.pop(response.opaque, None)
-        if waiter is None:
+        if not self._invocations.take(response):
             self.unmatched_responses += 1
             log.debug("an answer without a request from %s, opaque %d", self.remote_address, response.opaque)
-        else:
-            waiter.response = response
-            waiter.answered.set()
 
     # Answering.
 
@@ -386,7 +325,10 @@ class Connection:
         return not (self.closed or request.flag & 2)
 
     def _leave_flight(self) -> None:
+        if self.closed:
+            return  # counted out by `close`
         self._in_flight -= 1
+        self._load.in_flight_requests -= 1
         if not self._in_flight and self._owner.draining:
             self._owner.connection_quiet(self)
 
@@ -411,24 +353,17 @@ class Connection:
         """
         if self.closed:
             raise SendError(f"the connection to {self.remote_address} is closed: {self.close_reason}")
-        opaque = request.opaque
-        if len(self._pending) >= self._limits.invocations:
-            raise TooMuchRequest(f"{len(self._pending)} requests to {self.remote_address} wait for an answer")
-        if opaque in self._pending:
-            raise LocalFault(f"a request with opaque {opaque} waits for its answer already")
-        buffers = encode_buffers(request, self._serialize_type)
-        waiter = self._pending[opaque] = _Waiter()
+        invocation = self._invocations.begin(request.opaque)
         try:
-            self._queue(buffers)
+            self._queue(encode_buffers(request, self._serialize_type))
             with trio.move_on_after(timeout_ms / 1000):
-                await waiter.answered.wait()
+                await invocation.settled.wait()
         finally:
-            if self._pending.get(opaque) is waiter:
-                del self._pending[opaque]
-        if waiter.response is not None:
-            return waiter.response
-        if waiter.error is not None:
-            raise waiter.error
+            self._invocations.end(request.opaque, invocation)
+        if invocation.response is not None:
+            return invocation.response
+        if invocation.error is not None:
+            raise invocation.error
         raise TimeoutError_(f"no answer to code {request.code} from {self.remote_address} in {timeout_ms} ms")
 
     def oneway(self, request: RemotingCommand) -> None:
@@ -461,6 +396,8 @@ class Connection:
         if not self._unsent:
             self._unsent = True
             self._cork.mark(self)
+        elif self._waiting_to_write:
+            self._count_unread()
         if size > self._limits.queued_bytes or len(out) > self._limits.queued_buffers:
             self._relieve()
 
@@ -487,13 +424,22 @@ class Connection:
         if self._waiting_to_write or self.closed or not self._out:
             return
         if self._stream is not None:
-            self._waiting_to_write = True
+            self._wait_to_write()
             self._owner.start_soon(self._write_stream, self._stream)
         elif not self._send():
-            self._waiting_to_write = True
-            self._unsent = True
+            self._wait_to_write()
             self.blocked_writes += 1
             self._owner.start_soon(self._write_rest)
+
+    def _wait_to_write(self) -> None:
+        """From here on a task sends, and what it has not sent counts as not read by the peer."""
+        self._waiting_to_write = True
+        self._unsent = True
+        self._count_unread()
+
+    def _count_unread(self) -> None:
+        self._load.queued_bytes += self._out_bytes - self._unread_bytes
+        self._unread_bytes = self._out_bytes
 
     def _send(self) -> bool:
         """Non-blocking; False if something is left."""
@@ -537,6 +483,7 @@ class Connection:
                 sent_before = self.sent_bytes
                 if not self.closed:
                     self._send()
+                    self._count_unread()
                 if self.sent_bytes != sent_before:
                     self.last_active = trio.current_time()
         except trio.ClosedResourceError:
@@ -553,13 +500,16 @@ class Connection:
                 data = b"".join(self._out)
                 self._out.clear()
                 await stream.send_all(data)
-                self._out_bytes -= len(data)
+                if not self.closed:
+                    self._out_bytes -= len(data)
+                    self._count_unread()
                 self.sent_bytes += len(data)
                 self.last_active = trio.current_time()
         except (trio.ClosedResourceError, trio.BrokenResourceError, OSError) as error:
             self.close(f"write failed: {error.__cause__ or error}")
         finally:
             self._waiting_to_write = False
+            self._unsent = False
             if self._owner.draining:
                 self._owner.connection_quiet(self)
 
@@ -579,12 +529,11 @@ class Connection:
         self._socket.close()
         self._out.clear()
         self._out_bytes = 0
+        self._count_unread()
         self._held.clear()
-        waiters = list(self._pending.values())
-        self._pending.clear()
-        for waiter in waiters:
-            waiter.error = SendError(f"the connection to {self.remote_address} ended: {reason}")
-            waiter.answered.set()
+        self._load.in_flight_requests -= self._in_flight
+        self._in_flight = 0
+        self._invocations.fail_all(reason)
         log.debug("%s closed: %s", self.remote_address, reason)
         self._owner.connection_closed(self, reason)
 
@@ -599,7 +548,7 @@ class Connection:
             remote_address=self.remote_address,
             in_flight_requests=self._in_flight,
             held_requests=len(self._held),
-            pending_invocations=len(self._pending),
+            pending_invocations=len(self._invocations),
             queued_bytes=self._out_bytes,
             received_bytes=self.received_bytes,
             received_requests=self.received_requests,
@@ -610,24 +559,3 @@ class Connection:
             sent_frames=self.sent_frames,
             blocked_writes=self.blocked_writes,
         )
-
-
-def _peer(address: tuple[str, int] | tuple[str, int, int, int]) -> tuple[str, bytes]:
-    host = ipaddress.ip_address(address[0].partition("%")[0])
-    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
-        host = host.ipv4_mapped
-    return f"{host}:{address[1]}", host.packed + _PORT.pack(address[1])
-
-
-def set_socket_options(connected: socket.socket, send_buffer: int, receive_buffer: int) -> None:
-    """No delay, keep-alive, and buffer sizes in bytes where they are not 0.
-
-    Raises:
-        OSError: the connection has ended.
-    """
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if send_buffer:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-    if receive_buffer:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,6 +77,25 @@ class Cork:
                 connection.flush()
 
 
+@attrs.define(eq=False)
+class Load:
+    """What all connections of one owner have under way together: plain counters, and how far they may go.
+
+    Above a limit each further request is answered with code 2, on every connection of the owner.
+
+    Attributes:
+        max_in_flight_requests: limit of `in_flight_requests`.
+        max_queued_bytes: limit of `queued_bytes`.
+        in_flight_requests: requests of peers that are neither answered nor held.
+        queued_bytes: bytes of answers that the system did not take, because the peers do not read.
+    """
+
+    max_in_flight_requests: int = sys.maxsize
+    max_queued_bytes: int = sys.maxsize
+    in_flight_requests: int = 0
+    queued_bytes: int = 0
+
+
 class Owner(Protocol):
     """What a connection needs from the server port or client that it belongs to."""
 
@@ -83,6 +103,8 @@ class Owner(Protocol):
     def cork(self) -> Cork: ...
     @property
     def limits(self) -> ConnectionLimits: ...
+    @property
+    def load(self) -> Load: ...
     @property
     def serialize_type(self) -> SerializeType: ...
     @property

@@ -16,10 +16,11 @@ import attrs
 import trio
 
 from remoting.config import ConnectionLimits, RemotingServerConfig, serialize_type_of
-from remoting.connection import Connection, set_socket_options
-from remoting.owner import ConnectionStatistics, Cork, RequestHook
+from remoting.connection import Connection
+from remoting.owner import ConnectionStatistics, Cork, Load, RequestHook
 from remoting.ports import PortReservation, reserve_port_pair, reserve_ports
 from remoting.processors import ProcessorTable
+from remoting.sockets import set_socket_options
 from remoting.tls import TlsMode, TlsSettings
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from remoting.command import SerializeType
 
 __all__ = [
     "ChannelListener",
@@ -113,6 +113,7 @@ class Transport:
         config: limits and socket options of accepted connections.
         tls: TLS mode and keys.
         cork: holds answers back while a pass is under way.
+        serialize_type: of the headers that all ports send.
     """
 
     def __init__(self, config: RemotingServerConfig | None = None, tls: TlsSettings | None = None) -> None:
@@ -123,6 +124,7 @@ class Transport:
         self.config = config or RemotingServerConfig()
         self.tls = tls or TlsSettings()
         self.cork = Cork()
+        self.serialize_type = serialize_type_of(self.config)
         self._tls_context: ssl.SSLContext | None = None
         if self.tls.mode is not TlsMode.DISABLED and not self.tls.test_mode:
             self._tls_context = self.tls.server_context()
@@ -205,7 +207,7 @@ class SubServer:
         name: for logs and statistics.
         port: the real number.
         connections: the open ones.
-        table, hooks, limits, cork, serialize_type: what its connections work with.
+        table, hooks, limits, load, cork, serialize_type: what its connections work with.
         draining: whether `drain` was called.
     """
 
@@ -227,8 +229,9 @@ class SubServer:
         self.hooks = tuple(hooks)
         self.limits = limits
         self.max_connections = max_connections
+        self.load = Load(transport.config.port_max_in_flight_requests, transport.config.port_max_queued_bytes)
         self.cork = transport.cork
-        self.serialize_type: SerializeType = serialize_type_of(transport.config)
+        self.serialize_type = transport.serialize_type
         self.draining = False
         self.connections: set[Connection] = set()
         self._transport = transport

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+from msgspec import field
 
 from remoting.protocol.body import DataVersion, GroupList, KVTable, MessageQueue, TopicList
-from remoting.protocol.body_fields import Body, wired
+from remoting.protocol.body_fields import Body
 from remoting.protocol.heartbeat import SubscriptionData  # noqa: TC001 - annotations are read at run time
 from remoting.protocol.route import BrokerData  # noqa: TC001 - annotations are read at run time
 
@@ -54,8 +54,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True)
-class TopicConfig(Body):
+class TopicConfig(Body, frozen=True, kw_only=True):
     """One topic of a broker."""
 
     topic_name: str = ""
@@ -66,43 +65,39 @@ class TopicConfig(Body):
     topic_filter_type: str = "SINGLE_TAG"
     topic_sys_flag: int = 0
     order: bool = False
-    attributes: dict[str, str] = attrs.field(factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class CreateTopicListRequestBody(Body):
+class CreateTopicListRequestBody(Body, frozen=True, kw_only=True):
     """Code 18."""
 
-    topic_config_list: list[TopicConfig] = attrs.field(factory=list)
+    topic_config_list: list[TopicConfig] = field(default_factory=list)
 
 
-@attrs.frozen(kw_only=True)
-class TopicConfigAndMappingSerializeWrapper(Body):
+class TopicConfigAndMappingSerializeWrapper(Body, frozen=True, kw_only=True):
     """Answer to 21, part of 103, and the content of topics.json."""
 
-    data_version: DataVersion = attrs.field(factory=DataVersion)
-    mapping_data_version: DataVersion = attrs.field(factory=DataVersion)
-    topic_config_table: dict[str, TopicConfig] = attrs.field(factory=dict)
-    topic_queue_mapping_detail_map: dict[str, Any] = attrs.field(factory=dict)
-    topic_queue_mapping_info_map: dict[str, Any] = attrs.field(factory=dict)
+    data_version: DataVersion = field(default_factory=DataVersion)
+    mapping_data_version: DataVersion = field(default_factory=DataVersion)
+    topic_config_table: dict[str, TopicConfig] = field(default_factory=dict)
+    topic_queue_mapping_detail_map: dict[str, Any] = field(default_factory=dict)
+    topic_queue_mapping_info_map: dict[str, Any] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class RegisterBrokerBody(Body):
+class RegisterBrokerBody(Body, frozen=True, kw_only=True):
     """Code 103, not compressed."""
 
-    topic_config_serialize_wrapper: TopicConfigAndMappingSerializeWrapper = attrs.field(
-        factory=TopicConfigAndMappingSerializeWrapper
+    topic_config_serialize_wrapper: TopicConfigAndMappingSerializeWrapper = field(
+        default_factory=TopicConfigAndMappingSerializeWrapper
     )
-    filter_server_list: list[str] = attrs.field(factory=list)
+    filter_server_list: list[str] = field(default_factory=list)
 
 
 def _default_retry_policy() -> dict[str, Any]:
     return {"type": "CUSTOMIZED"}
 
 
-@attrs.frozen(kw_only=True)
-class SubscriptionGroupConfig(Body):
+class SubscriptionGroupConfig(Body, frozen=True, kw_only=True):
     """One consumer group of a broker."""
 
     group_name: str = ""
@@ -112,42 +107,38 @@ class SubscriptionGroupConfig(Body):
     consume_message_orderly: bool = False
     retry_queue_nums: int = 1
     retry_max_times: int = 16
-    group_retry_policy: dict[str, Any] = attrs.field(factory=_default_retry_policy)
+    group_retry_policy: dict[str, Any] = field(default_factory=_default_retry_policy)
     broker_id: int = 0
     which_broker_when_consume_slowly: int = 1
     notify_consumer_ids_changed_enable: bool = True
     group_sys_flag: int = 0
     consume_timeout_minute: int = 15
     subscription_data_set: list[Any] | None = None
-    attributes: dict[str, str] = attrs.field(factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class SubscriptionGroupList(Body):
+class SubscriptionGroupList(Body, frozen=True, kw_only=True):
     """Code 225."""
 
-    group_config_list: list[SubscriptionGroupConfig] = attrs.field(factory=list)
+    group_config_list: list[SubscriptionGroupConfig] = field(default_factory=list)
 
 
-@attrs.frozen(kw_only=True)
-class SubscriptionGroupWrapper(Body):
+class SubscriptionGroupWrapper(Body, frozen=True, kw_only=True):
     """Answer to 201 and the content of subscriptionGroup.json."""
 
-    data_version: DataVersion = attrs.field(factory=DataVersion)
-    forbidden_table: dict[str, dict[str, int]] = attrs.field(factory=dict)
-    subscription_group_table: dict[str, SubscriptionGroupConfig] = attrs.field(factory=dict)
+    data_version: DataVersion = field(default_factory=DataVersion)
+    forbidden_table: dict[str, dict[str, int]] = field(default_factory=dict)
+    subscription_group_table: dict[str, SubscriptionGroupConfig] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class ClusterInfo(Body):
+class ClusterInfo(Body, frozen=True, kw_only=True):
     """Answer to 106; always written with numbers as keys (`json_dialect.dumps`)."""
 
-    broker_addr_table: dict[str, BrokerData] = attrs.field(factory=dict)
-    cluster_addr_table: dict[str, list[str]] = attrs.field(factory=dict)
+    broker_addr_table: dict[str, BrokerData] = field(default_factory=dict)
+    cluster_addr_table: dict[str, list[str]] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class TopicOffset(Body):
+class TopicOffset(Body, frozen=True, kw_only=True):
     """What one queue holds."""
 
     min_offset: int = 0
@@ -155,16 +146,14 @@ class TopicOffset(Body):
     last_update_timestamp: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class TopicStatsTable(Body):
+class TopicStatsTable(Body, frozen=True, kw_only=True):
     """Answer to 202."""
 
-    offset_table: dict[MessageQueue, TopicOffset] = attrs.field(factory=dict)
+    offset_table: dict[MessageQueue, TopicOffset] = field(default_factory=dict)
     topic_put_tps: float = 0.0
 
 
-@attrs.frozen(kw_only=True)
-class OffsetWrapper(Body):
+class OffsetWrapper(Body, frozen=True, kw_only=True):
     """How far a group is in one queue."""
 
     broker_offset: int = 0
@@ -173,26 +162,23 @@ class OffsetWrapper(Body):
     last_timestamp: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class ConsumeStats(Body):
+class ConsumeStats(Body, frozen=True, kw_only=True):
     """Answer to 208."""
 
-    offset_table: dict[MessageQueue, OffsetWrapper] = attrs.field(factory=dict)
+    offset_table: dict[MessageQueue, OffsetWrapper] = field(default_factory=dict)
     consume_tps: float = 0.0
 
 
-@attrs.frozen(kw_only=True)
-class ConsumeStatsList(Body):
+class ConsumeStatsList(Body, frozen=True, kw_only=True):
     """Answer to 317."""
 
-    consume_stats_list: list[dict[str, list[ConsumeStats]]] = attrs.field(factory=list)
+    consume_stats_list: list[dict[str, list[ConsumeStats]]] = field(default_factory=list)
     broker_addr: str | None = None
     total_diff: int = 0
     total_inflight_diff: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class Connection(Body):
+class Connection(Body, frozen=True, kw_only=True):
     """One client of a group."""
 
     client_id: str | None = None
@@ -201,51 +187,46 @@ class Connection(Body):
     version: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class ConsumerConnection(Body):
+class ConsumerConnection(Body, frozen=True, kw_only=True):
     """Answer to 203."""
 
-    connection_set: list[Connection] = attrs.field(factory=list)
-    subscription_table: dict[str, SubscriptionData] = attrs.field(factory=dict)
+    connection_set: list[Connection] = field(default_factory=list)
+    subscription_table: dict[str, SubscriptionData] = field(default_factory=dict)
     consume_type: str | None = None
     message_model: str | None = None
     consume_from_where: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class ProducerConnection(Body):
+class ProducerConnection(Body, frozen=True, kw_only=True):
     """Answer to 204."""
 
-    connection_set: list[Connection] = attrs.field(factory=list)
+    connection_set: list[Connection] = field(default_factory=list)
 
 
-@attrs.frozen(kw_only=True)
-class ProducerInfo(Body):
+class ProducerInfo(Body, frozen=True, kw_only=True):
     """One client of a producer group."""
 
     client_id: str | None = None
-    remote_ip: str | None = wired("remoteIP", None)
+    remote_ip: str | None = field(default=None, name="remoteIP")
     language: str | None = None
     version: int = 0
     last_update_timestamp: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class ProducerTableInfo(Body):
+class ProducerTableInfo(Body, frozen=True, kw_only=True):
     """Answer to 328."""
 
-    data: dict[str, list[ProducerInfo]] = attrs.field(factory=dict)
+    data: dict[str, list[ProducerInfo]] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class ProcessQueueInfo(Body):
+class ProcessQueueInfo(Body, frozen=True, kw_only=True):
     """A queue inside a push consumer."""
 
     commit_offset: int = 0
     cached_msg_min_offset: int = 0
     cached_msg_max_offset: int = 0
     cached_msg_count: int = 0
-    cached_msg_size_in_mib: int = wired("cachedMsgSizeInMiB", 0)
+    cached_msg_size_in_mib: int = field(default=0, name="cachedMsgSizeInMiB")
     transaction_msg_min_offset: int = 0
     transaction_msg_max_offset: int = 0
     transaction_msg_count: int = 0
@@ -257,8 +238,7 @@ class ProcessQueueInfo(Body):
     last_consume_timestamp: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class PopProcessQueueInfo(Body):
+class PopProcessQueueInfo(Body, frozen=True, kw_only=True):
     """A queue inside a pop consumer."""
 
     wait_ack_count: int = 0
@@ -266,33 +246,30 @@ class PopProcessQueueInfo(Body):
     last_pop_timestamp: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class ConsumeStatus(Body):
+class ConsumeStatus(Body, frozen=True, kw_only=True):
     """Rates of a consumer for one topic."""
 
-    pull_rt: float = wired("pullRT", 0.0)
-    pull_tps: float = wired("pullTPS", 0.0)
-    consume_rt: float = wired("consumeRT", 0.0)
-    consume_ok_tps: float = wired("consumeOKTPS", 0.0)
-    consume_failed_tps: float = wired("consumeFailedTPS", 0.0)
+    pull_rt: float = field(default=0.0, name="pullRT")
+    pull_tps: float = field(default=0.0, name="pullTPS")
+    consume_rt: float = field(default=0.0, name="consumeRT")
+    consume_ok_tps: float = field(default=0.0, name="consumeOKTPS")
+    consume_failed_tps: float = field(default=0.0, name="consumeFailedTPS")
     consume_failed_msgs: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class ConsumerRunningInfo(Body):
+class ConsumerRunningInfo(Body, frozen=True, kw_only=True):
     """Answer to 307."""
 
-    properties: dict[str, str] = attrs.field(factory=dict)
-    subscription_set: list[SubscriptionData] = attrs.field(factory=list)
-    mq_table: dict[MessageQueue, ProcessQueueInfo] = attrs.field(factory=dict)
-    mq_pop_table: dict[MessageQueue, PopProcessQueueInfo] = attrs.field(factory=dict)
-    status_table: dict[str, ConsumeStatus] = attrs.field(factory=dict)
-    user_consumer_info: dict[str, str] = attrs.field(factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    subscription_set: list[SubscriptionData] = field(default_factory=list)
+    mq_table: dict[MessageQueue, ProcessQueueInfo] = field(default_factory=dict)
+    mq_pop_table: dict[MessageQueue, PopProcessQueueInfo] = field(default_factory=dict)
+    status_table: dict[str, ConsumeStatus] = field(default_factory=dict)
+    user_consumer_info: dict[str, str] = field(default_factory=dict)
     jstack: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class ConsumeMessageDirectlyResult(Body):
+class ConsumeMessageDirectlyResult(Body, frozen=True, kw_only=True):
     """Answer to 309. `consume_result` is CR_SUCCESS, CR_LATER, CR_ROLLBACK, CR_COMMIT, CR_RETURN_NULL or
     CR_THROW_EXCEPTION.
     """
@@ -304,8 +281,7 @@ class ConsumeMessageDirectlyResult(Body):
     spent_time_mills: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class QuerySubscriptionResponseBody(Body):
+class QuerySubscriptionResponseBody(Body, frozen=True, kw_only=True):
     """Answer to 345."""
 
     subscription_data: SubscriptionData | None = None
@@ -313,8 +289,7 @@ class QuerySubscriptionResponseBody(Body):
     topic: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class QueueTimeSpan(Body):
+class QueueTimeSpan(Body, frozen=True, kw_only=True):
     """The times, in ms, between which a queue's messages lie, and how late a group is.
 
     Java writes each time as a text of its own time zone as well; nobody reads those.
@@ -327,15 +302,13 @@ class QueueTimeSpan(Body):
     delay_time: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class QueryConsumeTimeSpanBody(Body):
+class QueryConsumeTimeSpanBody(Body, frozen=True, kw_only=True):
     """Answer to 303."""
 
-    consume_time_span_set: list[QueueTimeSpan] = attrs.field(factory=list)
+    consume_time_span_set: list[QueueTimeSpan] = field(default_factory=list)
 
 
-@attrs.frozen(kw_only=True)
-class BrokerStatsItem(Body):
+class BrokerStatsItem(Body, frozen=True, kw_only=True):
     """Sum, rate and average of one span of time."""
 
     sum: int = 0
@@ -343,17 +316,15 @@ class BrokerStatsItem(Body):
     avgpt: float = 0.0
 
 
-@attrs.frozen(kw_only=True)
-class BrokerStatsData(Body):
+class BrokerStatsData(Body, frozen=True, kw_only=True):
     """Answer to 315."""
 
-    stats_minute: BrokerStatsItem = attrs.field(factory=BrokerStatsItem)
-    stats_hour: BrokerStatsItem = attrs.field(factory=BrokerStatsItem)
-    stats_day: BrokerStatsItem = attrs.field(factory=BrokerStatsItem)
+    stats_minute: BrokerStatsItem = field(default_factory=BrokerStatsItem)
+    stats_hour: BrokerStatsItem = field(default_factory=BrokerStatsItem)
+    stats_day: BrokerStatsItem = field(default_factory=BrokerStatsItem)
 
 
-@attrs.frozen(kw_only=True)
-class ConsumeQueueData(Body):
+class ConsumeQueueData(Body, frozen=True, kw_only=True):
     """One unit of a consume queue."""
 
     physic_offset: int = 0
@@ -365,19 +336,17 @@ class ConsumeQueueData(Body):
     msg: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class QueryConsumeQueueResponseBody(Body):
+class QueryConsumeQueueResponseBody(Body, frozen=True, kw_only=True):
     """Answer to 321."""
 
     subscription_data: SubscriptionData | None = None
     filter_data: str | None = None
-    queue_data: list[ConsumeQueueData] = attrs.field(factory=list)
+    queue_data: list[ConsumeQueueData] = field(default_factory=list)
     max_queue_index: int = 0
     min_queue_index: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class QueryCorrectionOffsetBody(Body):
+class QueryCorrectionOffsetBody(Body, frozen=True, kw_only=True):
     """Answer to 308: offsets by queue id."""
 
-    correction_offsets: dict[int, int] = attrs.field(factory=dict)
+    correction_offsets: dict[int, int] = field(default_factory=dict)

@@ -6,253 +6,222 @@ Names are Java's; required fields come first. Source of names and defaults: Java
 
 from __future__ import annotations
 
-import attrs
-
-from remoting.protocol.header_fields import Header, boolean, int32, int64, text
+from remoting.protocol.header_fields import Header, Int32, Int64
 
 
-@attrs.frozen
-class CreateTopicRequestHeader(Header):
+class CreateTopicRequestHeader(Header, frozen=True):
     """Code 17."""
 
-    topic: str = text()
-    default_topic: str = text()
-    read_queue_nums: int = int32()
-    write_queue_nums: int = int32()
-    perm: int = int32()
-    topic_filter_type: str = text()
-    topic_sys_flag: int | None = int32(None)
-    order: bool = boolean(False)
-    attributes: str | None = text(None)
-    force: bool = boolean(False)
+    topic: str
+    default_topic: str
+    read_queue_nums: Int32
+    write_queue_nums: Int32
+    perm: Int32
+    topic_filter_type: str
+    topic_sys_flag: Int32 | None = None
+    order: bool = False
+    attributes: str | None = None
+    force: bool = False
 
 
-@attrs.frozen
-class DeleteTopicRequestHeader(Header):
+class DeleteTopicRequestHeader(Header, frozen=True):
     """Code 215."""
 
-    topic: str = text()
+    topic: str
 
 
-@attrs.frozen
-class GetAllTopicConfigRequestHeader(Header):
+class GetAllTopicConfigRequestHeader(Header, frozen=True):
     """Code 21."""
 
-    topic_seq: int = int32(0)
-    data_version: str | None = text(None)
-    max_topic_num: int | None = int32(None)
+    topic_seq: Int32 = 0
+    data_version: str | None = None
+    max_topic_num: Int32 | None = None
 
 
-@attrs.frozen
-class GetAllTopicConfigResponseHeader(Header):
+class GetAllTopicConfigResponseHeader(Header, frozen=True):
     """Answer to 21."""
 
-    total_topic_num: int = int32()
+    total_topic_num: Int32
 
 
-@attrs.frozen
-class GetTopicConfigRequestHeader(Header):
+class GetTopicConfigRequestHeader(Header, frozen=True):
     """Code 351."""
 
-    topic: str = text()
+    topic: str
 
 
-@attrs.frozen
-class GetBrokerConfigResponseHeader(Header):
+class GetBrokerConfigResponseHeader(Header, frozen=True):
     """Answer to 25 and 26; `version` is a DataVersion as JSON."""
 
-    version: str = text()
+    version: str
 
 
-@attrs.frozen
-class GetAllSubscriptionGroupRequestHeader(Header):
+class GetAllSubscriptionGroupRequestHeader(Header, frozen=True):
     """Code 201."""
 
-    group_seq: int = int32(0)
-    data_version: str | None = text(None)
-    max_group_num: int | None = int32(None)
+    group_seq: Int32 = 0
+    data_version: str | None = None
+    max_group_num: Int32 | None = None
 
 
-@attrs.frozen
-class GetAllSubscriptionGroupResponseHeader(Header):
+class GetAllSubscriptionGroupResponseHeader(Header, frozen=True):
     """Answer to 201."""
 
-    total_group_num: int = int32()
+    total_group_num: Int32
 
 
-@attrs.frozen
-class GetSubscriptionGroupConfigRequestHeader(Header):
+class GetSubscriptionGroupConfigRequestHeader(Header, frozen=True):
     """Code 352."""
 
-    group: str = text()
+    group: str
 
 
-@attrs.frozen
-class DeleteSubscriptionGroupRequestHeader(Header):
+class DeleteSubscriptionGroupRequestHeader(Header, frozen=True):
     """Code 207."""
 
-    group_name: str = text()
-    clean_offset: bool = boolean(False)
+    group_name: str
+    clean_offset: bool = False
 
 
-@attrs.frozen
-class GetTopicStatsInfoRequestHeader(Header):
+class GetTopicStatsInfoRequestHeader(Header, frozen=True):
     """Code 202."""
 
-    topic: str = text()
+    topic: str
 
 
-@attrs.frozen
-class GetConsumerConnectionListRequestHeader(Header):
+class GetConsumerConnectionListRequestHeader(Header, frozen=True):
     """Code 203."""
 
-    consumer_group: str = text()
+    consumer_group: str
 
 
-@attrs.frozen
-class GetProducerConnectionListRequestHeader(Header):
+class GetProducerConnectionListRequestHeader(Header, frozen=True):
     """Code 204."""
 
-    producer_group: str = text()
+    producer_group: str
 
 
-@attrs.frozen
-class GetConsumeStatsRequestHeader(Header):
+class GetConsumeStatsRequestHeader(Header, frozen=True):
     """Code 208; `topic_list` is separated by `;`."""
 
-    consumer_group: str = text()
-    topic: str | None = text(None)
-    topic_list: str | None = text(None)
+    consumer_group: str
+    topic: str | None = None
+    topic_list: str | None = None
 
 
-@attrs.frozen
-class GetConsumeStatsInBrokerHeader(Header):
+class GetConsumeStatsInBrokerHeader(Header, frozen=True):
     """Code 317."""
 
-    is_order: bool = boolean(False)
+    is_order: bool = False
 
 
-@attrs.frozen
-class ResetOffsetRequestHeader(Header):
+class ResetOffsetRequestHeader(Header, frozen=True):
     """Code 220 (broker to client) and 222."""
 
-    group: str = text()
-    topic: str = text()
-    queue_id: int = int32(-1)
-    offset: int | None = int64(None)
-    timestamp: int = int64(0)
-    is_force: bool = boolean(False)
+    group: str
+    topic: str
+    queue_id: Int32 = -1
+    offset: Int64 | None = None
+    timestamp: Int64 = 0
+    is_force: bool = False
 
 
-@attrs.frozen
-class GetConsumerRunningInfoRequestHeader(Header):
+class GetConsumerRunningInfoRequestHeader(Header, frozen=True):
     """Code 307, also broker to client."""
 
-    consumer_group: str = text()
-    client_id: str = text()
-    jstack_enable: bool = boolean(False)
+    consumer_group: str
+    client_id: str
+    jstack_enable: bool = False
 
 
-@attrs.frozen
-class ConsumeMessageDirectlyResultRequestHeader(Header):
+class ConsumeMessageDirectlyResultRequestHeader(Header, frozen=True):
     """Code 309, also broker to client."""
 
-    consumer_group: str = text()
-    client_id: str | None = text(None)
-    msg_id: str | None = text(None)
-    broker_name: str | None = text(None)
-    topic: str | None = text(None)
-    topic_sys_flag: int | None = int32(None)
-    group_sys_flag: int | None = int32(None)
+    consumer_group: str
+    client_id: str | None = None
+    msg_id: str | None = None
+    broker_name: str | None = None
+    topic: str | None = None
+    topic_sys_flag: Int32 | None = None
+    group_sys_flag: Int32 | None = None
 
 
-@attrs.frozen
-class QueryTopicConsumeByWhoRequestHeader(Header):
+class QueryTopicConsumeByWhoRequestHeader(Header, frozen=True):
     """Code 300."""
 
-    topic: str = text()
+    topic: str
 
 
-@attrs.frozen
-class QueryTopicsByConsumerRequestHeader(Header):
+class QueryTopicsByConsumerRequestHeader(Header, frozen=True):
     """Code 343."""
 
-    group: str = text()
+    group: str
 
 
-@attrs.frozen
-class QuerySubscriptionByConsumerRequestHeader(Header):
+class QuerySubscriptionByConsumerRequestHeader(Header, frozen=True):
     """Code 345."""
 
-    group: str = text()
-    topic: str | None = text(None)
+    group: str
+    topic: str | None = None
 
 
-@attrs.frozen
-class QueryConsumeTimeSpanRequestHeader(Header):
+class QueryConsumeTimeSpanRequestHeader(Header, frozen=True):
     """Code 303."""
 
-    topic: str = text()
-    group: str = text()
+    topic: str
+    group: str
 
 
-@attrs.frozen
-class ViewBrokerStatsDataRequestHeader(Header):
+class ViewBrokerStatsDataRequestHeader(Header, frozen=True):
     """Code 315."""
 
-    stats_name: str = text()
-    stats_key: str = text()
+    stats_name: str
+    stats_key: str
 
 
-@attrs.frozen
-class QueryConsumeQueueRequestHeader(Header):
+class QueryConsumeQueueRequestHeader(Header, frozen=True):
     """Code 321."""
 
-    topic: str | None = text(None)
-    queue_id: int = int32(0)
-    index: int = int64(0)
-    count: int = int32(0)
-    consumer_group: str | None = text(None)
+    topic: str | None = None
+    queue_id: Int32 = 0
+    index: Int64 = 0
+    count: Int32 = 0
+    consumer_group: str | None = None
 
 
-@attrs.frozen
-class QueryCorrectionOffsetHeader(Header):
+class QueryCorrectionOffsetHeader(Header, frozen=True):
     """Code 308."""
 
-    compare_group: str = text()
-    topic: str = text()
-    filter_groups: str | None = text(None)
+    compare_group: str
+    topic: str
+    filter_groups: str | None = None
 
 
-@attrs.frozen
-class CloneGroupOffsetRequestHeader(Header):
+class CloneGroupOffsetRequestHeader(Header, frozen=True):
     """Code 314."""
 
-    src_group: str = text()
-    dest_group: str = text()
-    topic: str | None = text(None)
-    offline: bool = boolean(False)
+    src_group: str
+    dest_group: str
+    topic: str | None = None
+    offline: bool = False
 
 
-@attrs.frozen
-class ResumeCheckHalfMessageRequestHeader(Header):
+class ResumeCheckHalfMessageRequestHeader(Header, frozen=True):
     """Code 323."""
 
-    topic: str | None = text(None)
-    msg_id: str | None = text(None)
+    topic: str | None = None
+    msg_id: str | None = None
 
 
-@attrs.frozen
-class AddBrokerRequestHeader(Header):
+class AddBrokerRequestHeader(Header, frozen=True):
     """Code 902, to a container."""
 
-    config_path: str | None = text(None)
+    config_path: str | None = None
 
 
-@attrs.frozen
-class RemoveBrokerRequestHeader(Header):
+class RemoveBrokerRequestHeader(Header, frozen=True):
     """Code 903, to a container."""
 
-    broker_name: str = text()
-    broker_cluster_name: str = text()
-    broker_id: int = int64()
+    broker_name: str
+    broker_cluster_name: str
+    broker_id: Int64

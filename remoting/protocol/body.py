@@ -6,13 +6,12 @@ Sources of the names: Java's packages `org.apache.rocketmq.remoting.protocol.bod
 
 from __future__ import annotations
 
-import attrs
+from msgspec import field
 
-from remoting.protocol.body_fields import Body, wired
+from remoting.protocol.body_fields import Body
 
 
-@attrs.frozen(order=True)
-class MessageQueue(Body):
+class MessageQueue(Body, frozen=True, order=True):
     """A queue of a topic on one group of brokers; also stands as a key in JSON maps."""
 
     topic: str
@@ -20,8 +19,7 @@ class MessageQueue(Body):
     queue_id: int
 
 
-@attrs.frozen(kw_only=True)
-class DataVersion(Body):
+class DataVersion(Body, frozen=True, kw_only=True):
     """Which state of a table a copy has. Compare with `order`, not with timestamps alone."""
 
     state_version: int = 0
@@ -39,22 +37,19 @@ class DataVersion(Body):
         return DataVersion(state_version=state_version, counter=self.counter + 1, timestamp=now_ms)
 
 
-@attrs.frozen(kw_only=True)
-class KVTable(Body):
+class KVTable(Body, frozen=True, kw_only=True):
     """Names and values: answer to 28 and 219, order configs in the answer to 103."""
 
-    table: dict[str, str] = attrs.field(factory=dict)
+    table: dict[str, str] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class GetConsumerListByGroupResponseBody(Body):
+class GetConsumerListByGroupResponseBody(Body, frozen=True, kw_only=True):
     """Answer to 38."""
 
-    consumer_id_list: list[str] = attrs.field(factory=list)
+    consumer_id_list: list[str] = field(default_factory=list)
 
 
-@attrs.frozen(kw_only=True)
-class LockBatchRequestBody(Body):
+class LockBatchRequestBody(Body, frozen=True, kw_only=True):
     """Code 41."""
 
     consumer_group: str | None = None
@@ -63,8 +58,7 @@ class LockBatchRequestBody(Body):
     mq_set: frozenset[MessageQueue] = frozenset()
 
 
-@attrs.frozen(kw_only=True)
-class UnlockBatchRequestBody(Body):
+class UnlockBatchRequestBody(Body, frozen=True, kw_only=True):
     """Code 42."""
 
     consumer_group: str | None = None
@@ -73,22 +67,19 @@ class UnlockBatchRequestBody(Body):
     mq_set: frozenset[MessageQueue] = frozenset()
 
 
-@attrs.frozen(kw_only=True)
-class LockBatchResponseBody(Body):
+class LockBatchResponseBody(Body, frozen=True, kw_only=True):
     """Answer to 41: the queues that the client holds now."""
 
-    lock_ok_mq_set: frozenset[MessageQueue] = wired("lockOKMQSet", frozenset())
+    lock_ok_mq_set: frozenset[MessageQueue] = field(default=frozenset(), name="lockOKMQSet")
 
 
-@attrs.frozen(kw_only=True)
-class ResetOffsetBody(Body):
+class ResetOffsetBody(Body, frozen=True, kw_only=True):
     """Code 220 (broker to client) and answer to 222."""
 
-    offset_table: dict[MessageQueue, int] = attrs.field(factory=dict)
+    offset_table: dict[MessageQueue, int] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class MessageQueueForC(Body):
+class MessageQueueForC(Body, frozen=True, kw_only=True):
     """A queue with its offset, as C++ clients read it."""
 
     topic: str
@@ -97,47 +88,41 @@ class MessageQueueForC(Body):
     offset: int
 
 
-@attrs.frozen(kw_only=True)
-class ResetOffsetBodyForC(Body):
+class ResetOffsetBodyForC(Body, frozen=True, kw_only=True):
     """Code 220 to C++ clients, which cannot read objects as keys."""
 
-    offset_table: list[MessageQueueForC] = attrs.field(factory=list)
+    offset_table: list[MessageQueueForC] = field(default_factory=list)
 
 
-@attrs.frozen(kw_only=True)
-class GetConsumerStatusBody(Body):
+class GetConsumerStatusBody(Body, frozen=True, kw_only=True):
     """Answer to 221 (`message_queue_table`) and 223 (`consumer_table`)."""
 
-    message_queue_table: dict[MessageQueue, int] = attrs.field(factory=dict)
-    consumer_table: dict[str, dict[MessageQueue, int]] = attrs.field(factory=dict)
+    message_queue_table: dict[MessageQueue, int] = field(default_factory=dict)
+    consumer_table: dict[str, dict[MessageQueue, int]] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class BrokerMemberGroup(Body):
+class BrokerMemberGroup(Body, frozen=True, kw_only=True):
     """The brokers of one name."""
 
     cluster: str | None = None
     broker_name: str | None = None
-    broker_addrs: dict[int, str] = attrs.field(factory=dict)
+    broker_addrs: dict[int, str] = field(default_factory=dict)
 
 
-@attrs.frozen(kw_only=True)
-class GetBrokerMemberGroupResponseBody(Body):
+class GetBrokerMemberGroupResponseBody(Body, frozen=True, kw_only=True):
     """Answer to 901."""
 
     broker_member_group: BrokerMemberGroup | None = None
 
 
-@attrs.frozen(kw_only=True)
-class TopicList(Body):
+class TopicList(Body, frozen=True, kw_only=True):
     """Answer to 206, 224, 304, 305, 311 to 313, 343."""
 
-    topic_list: list[str] = attrs.field(factory=list)
+    topic_list: list[str] = field(default_factory=list)
     broker_addr: str | None = None
 
 
-@attrs.frozen(kw_only=True)
-class GroupList(Body):
+class GroupList(Body, frozen=True, kw_only=True):
     """Answer to 300."""
 
-    group_list: list[str] = attrs.field(factory=list)
+    group_list: list[str] = field(default_factory=list)

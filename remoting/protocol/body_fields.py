@@ -1,4 +1,4 @@
-"""The machine under all body classes: attrs classes whose annotations say how they turn into JSON and back.
+"""The machine under all body classes: msgspec structs whose annotations say how they turn into JSON and back.
 
 A class reads what Java, Go and C++ peers write: unknown keys are ignored, a missing key or null gives the
 default, numbers may come as texts and the other way round. It writes Java's keys. Annotations may be made of
@@ -8,38 +8,22 @@ key is an object that stands as a key in the JSON.
 
 from __future__ import annotations
 
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import Any, Final, Self
 
-import attrs
+import msgspec
 
 from remoting.errors import BodyFault
 from remoting.json_dialect import ObjectKey, dumps, loads
-from remoting.protocol.header_fields import camel_case
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-_WIRE: Final = "remoting.body.wire"
 
 Reader = Callable[[Any], Any]
 
 
-def wired(name: str, default: Any = attrs.NOTHING, *, factory: Callable[[], Any] | None = None) -> Any:
-    """A field whose Java key is not the camelCase of its name."""
-    if factory is not None:
-        return attrs.field(factory=factory, metadata={_WIRE: name})
-    return attrs.field(default=default, metadata={_WIRE: name})
-
-
-class Body:
-    """Base of all body classes."""
-
-    __slots__ = ()
+class Body(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of all body classes. A key that is not the camelCase of its name is `msgspec.field(name=...)`."""
 
     @classmethod
     def from_json_object(cls, value: Any) -> Self:
@@ -53,7 +37,7 @@ class Body:
                 raise BodyFault(f"{cls.__name__} is not an object")
             value = value.as_dict()
         arguments: dict[str, Any] = {}
-        for name, wire, read, required in _table(cast("Hashable", cls)):
+        for name, wire, read, required in _table(cls):
             item = value.get(wire)
             if item is None:
                 if required:
@@ -79,7 +63,7 @@ class Body:
     def to_json_object(self) -> dict[str, Any]:
         """Java's keys and plain values, ready for a writer of `json_dialect`; None is left out."""
         result: dict[str, Any] = {}
-        for name, wire, _, _ in _table(cast("Hashable", type(self))):
+        for name, wire, _, _ in _table(type(self)):
             value = getattr(self, name)
             if value is not None:
                 result[wire] = _plain(value)
@@ -91,16 +75,10 @@ class Body:
 
 
 @cache
-def _table(kind: type[attrs.AttrsInstance]) -> tuple[tuple[str, str, Reader, bool], ...]:
-    hints = typing.get_type_hints(kind, vars(sys.modules[kind.__module__]))
+def _table(kind: type[Body]) -> tuple[tuple[str, str, Reader, bool], ...]:
     return tuple(
-        (
-            attribute.name,
-            attribute.metadata.get(_WIRE) or camel_case(attribute.name),
-            _reader(hints[attribute.name]),
-            attribute.default is attrs.NOTHING,
-        )
-        for attribute in attrs.fields(kind)
+        (field.name, field.encode_name, _reader(field.type), field.required)
+        for field in msgspec.structs.fields(kind)
     )
 
 

@@ -6,300 +6,273 @@ Names are Java's; required fields come first. Source of names and defaults: Java
 
 from __future__ import annotations
 
-import attrs
+from msgspec import field
 
-from remoting.protocol.header_fields import Header, boolean, int32, int64, text
+from remoting.protocol.header_fields import Header, Int32, Int64
 
 
-@attrs.frozen
-class SendMessageRequestHeader(Header):
+class SendMessageRequestHeader(Header, frozen=True):
     """Code 10, 324."""
 
-    producer_group: str = text()
-    topic: str = text()
-    default_topic: str = text()
-    default_topic_queue_nums: int = int32()
-    queue_id: int = int32()
-    sys_flag: int = int32()
-    born_timestamp: int = int64()
-    flag: int = int32()
-    properties: str | None = text(None)
-    reconsume_times: int = int32(0)
-    unit_mode: bool = boolean(False)
-    batch: bool = boolean(False)
-    max_reconsume_times: int | None = int32(None)
+    producer_group: str
+    topic: str
+    default_topic: str
+    default_topic_queue_nums: Int32
+    queue_id: Int32
+    sys_flag: Int32
+    born_timestamp: Int64
+    flag: Int32
+    properties: str | None = None
+    reconsume_times: Int32 = 0
+    unit_mode: bool = False
+    batch: bool = False
+    max_reconsume_times: Int32 | None = None
 
 
-@attrs.frozen
-class SendMessageRequestHeaderV2(Header):
+class SendMessageRequestHeaderV2(Header, frozen=True):
     """Code 310, 320, 325: the same with one-letter names, because they are sent most."""
 
-    producer_group: str = text(wire="a")
-    topic: str = text(wire="b")
-    default_topic: str = text(wire="c")
-    default_topic_queue_nums: int = int32(wire="d")
-    queue_id: int = int32(wire="e")
-    sys_flag: int = int32(wire="f")
-    born_timestamp: int = int64(wire="g")
-    flag: int = int32(wire="h")
-    properties: str | None = text(None, wire="i")
-    reconsume_times: int = int32(0, wire="j")
-    unit_mode: bool = boolean(False, wire="k")
-    max_reconsume_times: int | None = int32(None, wire="l")
-    batch: bool = boolean(False, wire="m")
-    broker_name: str | None = text(None, wire="n")
+    producer_group: str = field(name="a")
+    topic: str = field(name="b")
+    default_topic: str = field(name="c")
+    default_topic_queue_nums: Int32 = field(name="d")
+    queue_id: Int32 = field(name="e")
+    sys_flag: Int32 = field(name="f")
+    born_timestamp: Int64 = field(name="g")
+    flag: Int32 = field(name="h")
+    properties: str | None = field(default=None, name="i")
+    reconsume_times: Int32 = field(default=0, name="j")
+    unit_mode: bool = field(default=False, name="k")
+    max_reconsume_times: Int32 | None = field(default=None, name="l")
+    batch: bool = field(default=False, name="m")
+    broker_name: str | None = field(default=None, name="n")
 
 
-@attrs.frozen
-class SendMessageResponseHeader(Header):
+class SendMessageResponseHeader(Header, frozen=True):
     """Answer to all sends."""
 
-    msg_id: str = text()
-    queue_id: int = int32()
-    queue_offset: int = int64()
-    transaction_id: str | None = text(None)
-    batch_uniq_id: str | None = text(None)
-    recall_handle: str | None = text(None)
+    msg_id: str
+    queue_id: Int32
+    queue_offset: Int64
+    transaction_id: str | None = None
+    batch_uniq_id: str | None = None
+    recall_handle: str | None = None
 
 
-@attrs.frozen
-class PullMessageRequestHeader(Header):
+class PullMessageRequestHeader(Header, frozen=True):
     """Code 11, 361."""
 
-    consumer_group: str = text()
-    topic: str = text()
-    queue_id: int = int32()
-    queue_offset: int = int64()
-    max_msg_nums: int = int32()
-    sys_flag: int = int32()
-    commit_offset: int = int64()
-    suspend_timeout_millis: int = int64()
-    sub_version: int = int64()
-    subscription: str | None = text(None)
-    expression_type: str | None = text(None)
-    max_msg_bytes: int | None = int32(None)
-    request_source: int | None = int32(None)
-    proxy_froward_client_id: str | None = text(None)
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    queue_offset: Int64
+    max_msg_nums: Int32
+    sys_flag: Int32
+    commit_offset: Int64
+    suspend_timeout_millis: Int64
+    sub_version: Int64
+    subscription: str | None = None
+    expression_type: str | None = None
+    max_msg_bytes: Int32 | None = None
+    request_source: Int32 | None = None
+    proxy_froward_client_id: str | None = None
 
 
-@attrs.frozen
-class PullMessageResponseHeader(Header):
+class PullMessageResponseHeader(Header, frozen=True):
     """Answer to 11, 361."""
 
-    suggest_which_broker_id: int = int64()
-    next_begin_offset: int = int64()
-    min_offset: int = int64()
-    max_offset: int = int64()
-    offset_delta: int | None = int64(None)
-    topic_sys_flag: int | None = int32(None)
-    group_sys_flag: int | None = int32(None)
-    forbidden_type: int | None = int32(None)
+    suggest_which_broker_id: Int64
+    next_begin_offset: Int64
+    min_offset: Int64
+    max_offset: Int64
+    offset_delta: Int64 | None = None
+    topic_sys_flag: Int32 | None = None
+    group_sys_flag: Int32 | None = None
+    forbidden_type: Int32 | None = None
 
 
-@attrs.frozen
-class QueryMessageRequestHeader(Header):
+class QueryMessageRequestHeader(Header, frozen=True):
     """Code 12."""
 
-    topic: str = text()
-    key: str = text()
-    max_num: int = int32()
-    begin_timestamp: int = int64()
-    end_timestamp: int = int64()
+    topic: str
+    key: str
+    max_num: Int32
+    begin_timestamp: Int64
+    end_timestamp: Int64
 
 
-@attrs.frozen
-class QueryMessageResponseHeader(Header):
+class QueryMessageResponseHeader(Header, frozen=True):
     """Answer to 12."""
 
-    index_last_update_timestamp: int = int64()
-    index_last_update_phyoffset: int = int64()
+    index_last_update_timestamp: Int64
+    index_last_update_phyoffset: Int64
 
 
-@attrs.frozen
-class ViewMessageRequestHeader(Header):
+class ViewMessageRequestHeader(Header, frozen=True):
     """Code 33."""
 
-    offset: int = int64()
-    topic: str | None = text(None)
+    offset: Int64
+    topic: str | None = None
 
 
-@attrs.frozen
-class QueryConsumerOffsetRequestHeader(Header):
+class QueryConsumerOffsetRequestHeader(Header, frozen=True):
     """Code 14."""
 
-    consumer_group: str = text()
-    topic: str = text()
-    queue_id: int = int32()
-    set_zero_if_not_found: bool | None = boolean(None)
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    set_zero_if_not_found: bool | None = None
 
 
-@attrs.frozen
-class QueryConsumerOffsetResponseHeader(Header):
+class QueryConsumerOffsetResponseHeader(Header, frozen=True):
     """Answer to 14."""
 
-    offset: int = int64()
+    offset: Int64
 
 
-@attrs.frozen
-class UpdateConsumerOffsetRequestHeader(Header):
+class UpdateConsumerOffsetRequestHeader(Header, frozen=True):
     """Code 15."""
 
-    consumer_group: str = text()
-    topic: str = text()
-    queue_id: int = int32()
-    commit_offset: int = int64()
+    consumer_group: str
+    topic: str
+    queue_id: Int32
+    commit_offset: Int64
 
 
-@attrs.frozen
-class SearchOffsetRequestHeader(Header):
+class SearchOffsetRequestHeader(Header, frozen=True):
     """Code 29."""
 
-    topic: str = text()
-    queue_id: int = int32()
-    timestamp: int = int64()
-    boundary_type: str = text("LOWER")
+    topic: str
+    queue_id: Int32
+    timestamp: Int64
+    boundary_type: str = "LOWER"
 
 
-@attrs.frozen
-class SearchOffsetResponseHeader(Header):
+class SearchOffsetResponseHeader(Header, frozen=True):
     """Answer to 29."""
 
-    offset: int = int64()
+    offset: Int64
 
 
-@attrs.frozen
-class GetMaxOffsetRequestHeader(Header):
+class GetMaxOffsetRequestHeader(Header, frozen=True):
     """Code 30."""
 
-    topic: str = text()
-    queue_id: int = int32()
-    committed: bool = boolean(True)
+    topic: str
+    queue_id: Int32
+    committed: bool = True
 
 
-@attrs.frozen
-class GetMaxOffsetResponseHeader(Header):
+class GetMaxOffsetResponseHeader(Header, frozen=True):
     """Answer to 30."""
 
-    offset: int = int64()
+    offset: Int64
 
 
-@attrs.frozen
-class GetMinOffsetRequestHeader(Header):
+class GetMinOffsetRequestHeader(Header, frozen=True):
     """Code 31."""
 
-    topic: str = text()
-    queue_id: int = int32()
+    topic: str
+    queue_id: Int32
 
 
-@attrs.frozen
-class GetMinOffsetResponseHeader(Header):
+class GetMinOffsetResponseHeader(Header, frozen=True):
     """Answer to 31."""
 
-    offset: int = int64()
+    offset: Int64
 
 
-@attrs.frozen
-class GetEarliestMsgStoretimeRequestHeader(Header):
+class GetEarliestMsgStoretimeRequestHeader(Header, frozen=True):
     """Code 32."""
 
-    topic: str = text()
-    queue_id: int = int32()
+    topic: str
+    queue_id: Int32
 
 
-@attrs.frozen
-class GetEarliestMsgStoretimeResponseHeader(Header):
+class GetEarliestMsgStoretimeResponseHeader(Header, frozen=True):
     """Answer to 32."""
 
-    timestamp: int = int64()
+    timestamp: Int64
 
 
-@attrs.frozen
-class UnregisterClientRequestHeader(Header):
+class UnregisterClientRequestHeader(Header, frozen=True):
     """Code 35."""
 
-    client_id: str = text(wire="clientID")
-    producer_group: str | None = text(None)
-    consumer_group: str | None = text(None)
+    client_id: str = field(name="clientID")
+    producer_group: str | None = None
+    consumer_group: str | None = None
 
 
-@attrs.frozen
-class ConsumerSendMsgBackRequestHeader(Header):
+class ConsumerSendMsgBackRequestHeader(Header, frozen=True):
     """Code 36."""
 
-    offset: int = int64()
-    group: str = text()
-    delay_level: int = int32()
-    origin_msg_id: str | None = text(None)
-    origin_topic: str | None = text(None)
-    unit_mode: bool = boolean(False)
-    max_reconsume_times: int | None = int32(None)
+    offset: Int64
+    group: str
+    delay_level: Int32
+    origin_msg_id: str | None = None
+    origin_topic: str | None = None
+    unit_mode: bool = False
+    max_reconsume_times: Int32 | None = None
 
 
-@attrs.frozen
-class EndTransactionRequestHeader(Header):
+class EndTransactionRequestHeader(Header, frozen=True):
     """Code 37."""
 
-    producer_group: str = text()
-    tran_state_table_offset: int = int64()
-    commit_log_offset: int = int64()
-    commit_or_rollback: int = int32()
-    msg_id: str = text()
-    topic: str | None = text(None)
-    from_transaction_check: bool = boolean(False)
-    transaction_id: str | None = text(None)
+    producer_group: str
+    tran_state_table_offset: Int64
+    commit_log_offset: Int64
+    commit_or_rollback: Int32
+    msg_id: str
+    topic: str | None = None
+    from_transaction_check: bool = False
+    transaction_id: str | None = None
 
 
-@attrs.frozen
-class GetConsumerListByGroupRequestHeader(Header):
+class GetConsumerListByGroupRequestHeader(Header, frozen=True):
     """Code 38."""
 
-    consumer_group: str = text()
+    consumer_group: str
 
 
-@attrs.frozen
-class CheckTransactionStateRequestHeader(Header):
+class CheckTransactionStateRequestHeader(Header, frozen=True):
     """Code 39, broker to client."""
 
-    tran_state_table_offset: int = int64()
-    commit_log_offset: int = int64()
-    topic: str | None = text(None)
-    msg_id: str | None = text(None)
-    transaction_id: str | None = text(None)
-    offset_msg_id: str | None = text(None)
-    broker_name: str | None = text(None, wire="bname")
+    tran_state_table_offset: Int64
+    commit_log_offset: Int64
+    topic: str | None = None
+    msg_id: str | None = None
+    transaction_id: str | None = None
+    offset_msg_id: str | None = None
+    broker_name: str | None = field(default=None, name="bname")
 
 
-@attrs.frozen
-class NotifyConsumerIdsChangedRequestHeader(Header):
+class NotifyConsumerIdsChangedRequestHeader(Header, frozen=True):
     """Code 40, broker to client."""
 
-    consumer_group: str = text()
+    consumer_group: str
 
 
-@attrs.frozen
-class GetConsumerStatusRequestHeader(Header):
+class GetConsumerStatusRequestHeader(Header, frozen=True):
     """Code 221 (broker to client) and 223."""
 
-    topic: str = text()
-    group: str = text()
-    client_addr: str | None = text(None)
+    topic: str
+    group: str
+    client_addr: str | None = None
 
 
-@attrs.frozen
-class ReplyMessageRequestHeader(Header):
+class ReplyMessageRequestHeader(Header, frozen=True):
     """Code 326, broker to client."""
 
-    producer_group: str = text()
-    topic: str = text()
-    default_topic: str = text()
-    default_topic_queue_nums: int = int32()
-    queue_id: int = int32()
-    sys_flag: int = int32()
-    born_timestamp: int = int64()
-    flag: int = int32()
-    born_host: str = text()
-    store_host: str = text()
-    properties: str | None = text(None)
-    reconsume_times: int = int32(0)
-    unit_mode: bool = boolean(False)
-    store_timestamp: int = int64(0)
+    producer_group: str
+    topic: str
+    default_topic: str
+    default_topic_queue_nums: Int32
+    queue_id: Int32
+    sys_flag: Int32
+    born_timestamp: Int64
+    flag: Int32
+    born_host: str
+    store_host: str
+    properties: str | None = None
+    reconsume_times: Int32 = 0
+    unit_mode: bool = False
+    store_timestamp: Int64 = 0

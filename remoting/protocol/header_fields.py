@@ -7,19 +7,25 @@ cases. Here the answer says which field is missing or wrong.
 from __future__ import annotations
 
 import re
+import types
+import typing
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Self
 
-import attrs
+import msgspec
 
 from remoting.errors import CommandError
 from remoting.protocol.response_code import ResponseCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Mapping
 
-_REQUIRED: Final = object()
-_METADATA: Final = "remoting.header"
+Int32 = Annotated[int, "int32"]
+"""Java's Integer or int."""
+
+Int64 = Annotated[int, "int64"]
+"""Java's Long or long."""
+
 _integer = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII).fullmatch
 
 
@@ -50,62 +56,44 @@ def _read_int64(text: str) -> int:
 
 
 def _read_boolean(text: str) -> bool:
+    """Java's: "true" in any case is true, everything else false."""
     return text.lower() == "true"
 
 
-def _field(read: Callable[[str], Any] | None, default: Any, wire: str | None) -> Any:
-    metadata = {_METADATA: (read, wire)}
-    if default is _REQUIRED:
-        return attrs.field(metadata=metadata)
-    return attrs.field(default=default, metadata=metadata)
-
-
-def text(default: Any = _REQUIRED, *, wire: str | None = None) -> Any:
-    """A text; required unless it has a default. `wire` is Java's name where camelCase is not enough."""
-    return _field(None, default, wire)
-
-
-def int32(default: Any = _REQUIRED, *, wire: str | None = None) -> Any:
-    """Java's Integer or int."""
-    return _field(_read_int32, default, wire)
-
-
-def int64(default: Any = _REQUIRED, *, wire: str | None = None) -> Any:
-    """Java's Long or long."""
-    return _field(_read_int64, default, wire)
-
-
-def boolean(default: Any = _REQUIRED, *, wire: str | None = None) -> Any:
-    """Java's Boolean or boolean: "true" in any case is true, everything else false."""
-    return _field(_read_boolean, default, wire)
-
-
-def camel_case(name: str) -> str:
-    """`queue_id` → `queueId`."""
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
+_READERS: Final[dict[Any, Callable[[str], Any] | None]] = {
+    str: None,
+    Int32: _read_int32,
+    Int64: _read_int64,
+    bool: _read_boolean,
+}
 
 
 @cache
-def _table(header: type[attrs.AttrsInstance]) -> tuple[Field, ...]:
-    table = []
-    for attribute in attrs.fields(header):
-        read, wire = attribute.metadata[_METADATA]
-        required = attribute.default is attrs.NOTHING
-        default = None if required else attribute.default
-        table.append(Field(wire or camel_case(attribute.name), read, required, default))
-    return tuple(table)
-
-
 def fields_of(header: type[Header]) -> tuple[Field, ...]:
-    """The table of a header class, in the order of its attributes."""
-    return _table(cast("Hashable", header))
+    """The table of a header class, in the order of its attributes; made at its first use."""
+    return tuple(
+        Field(
+            wire=field.encode_name,
+            read=_READERS[_without_none(field.type)],
+            required=field.required,
+            default=None if field.required else field.default,
+        )
+        for field in msgspec.structs.fields(header)
+    )
 
 
-class Header:
-    """Base of all header classes: data that turns into `ext_fields` and back."""
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        (hint,) = [each for each in typing.get_args(hint) if each is not type(None)]
+    return hint
 
-    __slots__ = ()
+
+class Header(msgspec.Struct, frozen=True, rename="camel"):
+    """Base of all header classes: data that turns into `ext_fields` and back.
+
+    Annotations are str, bool, Int32, Int64, or one of them with None. Java's names are the camelCase of the
+    attributes; `msgspec.field(name=...)` says another one.
+    """
 
     @classmethod
     def decode(cls, ext_fields: Mapping[str, str]) -> Self:
@@ -136,7 +124,7 @@ class Header:
     def encode(self) -> dict[str, str]:
         """The fields that are not None, as `ext_fields`."""
         ext_fields: dict[str, str] = {}
-        values = attrs.astuple(self, recurse=False)  # type: ignore[arg-type]
+        values = msgspec.structs.astuple(self)
         for field, value in zip(fields_of(type(self)), values, strict=True):
             if value is None:
                 continue

@@ -5,13 +5,12 @@ Java source: `org.apache.rocketmq.remoting.protocol.heartbeat`.
 
 from __future__ import annotations
 
-import attrs
+from msgspec import field
 
-from remoting.protocol.body_fields import Body, wired
+from remoting.protocol.body_fields import Body
 
 
-@attrs.frozen(kw_only=True)
-class SubscriptionData(Body):
+class SubscriptionData(Body, frozen=True, kw_only=True):
     """One topic that a consumer wants, and which of its messages."""
 
     topic: str | None = None
@@ -27,8 +26,7 @@ class SubscriptionData(Body):
     class_filter_mode: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class ConsumerData(Body):
+class ConsumerData(Body, frozen=True, kw_only=True):
     """One consumer group that a client is a member of."""
 
     group_name: str = ""
@@ -37,32 +35,29 @@ class ConsumerData(Body):
     message_model: str | None = None
     """"CLUSTERING" or "BROADCASTING"."""
     consume_from_where: str | None = None
-    subscription_data_set: list[SubscriptionData] = attrs.field(factory=list)
+    subscription_data_set: list[SubscriptionData] = field(default_factory=list)
     unit_mode: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class ProducerData(Body):
+class ProducerData(Body, frozen=True, kw_only=True):
     """One producer group that a client is a member of."""
 
     group_name: str = ""
 
 
-@attrs.frozen(kw_only=True)
-class HeartbeatData(Body):
+class HeartbeatData(Body, frozen=True, kw_only=True):
     """The heartbeat of one client."""
 
-    client_id: str = wired("clientID", "")
-    producer_data_set: list[ProducerData] = attrs.field(factory=list)
-    consumer_data_set: list[ConsumerData] = attrs.field(factory=list)
+    client_id: str = field(default="", name="clientID")
+    producer_data_set: list[ProducerData] = field(default_factory=list)
+    consumer_data_set: list[ConsumerData] = field(default_factory=list)
     heartbeat_fingerprint: int = 0
     """Not 0: the client speaks the second form of heartbeats."""
     without_sub: bool = False
     """The subscriptions are left out; they are those of an earlier beat with the same fingerprint."""
 
 
-@attrs.frozen(kw_only=True)
-class CheckClientRequestBody(Body):
+class CheckClientRequestBody(Body, frozen=True, kw_only=True):
     """Code 46."""
 
     client_id: str | None = None

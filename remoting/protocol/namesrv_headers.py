@@ -6,187 +6,164 @@ Names are Java's; required fields come first. Source of names and defaults: Java
 
 from __future__ import annotations
 
-import attrs
-
-from remoting.protocol.header_fields import Header, boolean, int32, int64, text
+from remoting.protocol.header_fields import Header, Int32, Int64
 
 
-@attrs.frozen
-class PutKVConfigRequestHeader(Header):
+class PutKVConfigRequestHeader(Header, frozen=True):
     """Code 100."""
 
-    namespace: str = text()
-    key: str = text()
-    value: str = text()
+    namespace: str
+    key: str
+    value: str
 
 
-@attrs.frozen
-class GetKVConfigRequestHeader(Header):
+class GetKVConfigRequestHeader(Header, frozen=True):
     """Code 101."""
 
-    namespace: str = text()
-    key: str = text()
+    namespace: str
+    key: str
 
 
-@attrs.frozen
-class GetKVConfigResponseHeader(Header):
+class GetKVConfigResponseHeader(Header, frozen=True):
     """Answer to 101."""
 
-    value: str | None = text(None)
+    value: str | None = None
 
 
-@attrs.frozen
-class DeleteKVConfigRequestHeader(Header):
+class DeleteKVConfigRequestHeader(Header, frozen=True):
     """Code 102."""
 
-    namespace: str = text()
-    key: str = text()
+    namespace: str
+    key: str
 
 
-@attrs.frozen
-class GetKVListByNamespaceRequestHeader(Header):
+class GetKVListByNamespaceRequestHeader(Header, frozen=True):
     """Code 219."""
 
-    namespace: str = text()
+    namespace: str
 
 
-@attrs.frozen
-class RegisterBrokerRequestHeader(Header):
+class RegisterBrokerRequestHeader(Header, frozen=True):
     """Code 103."""
 
-    broker_name: str = text()
-    broker_addr: str = text()
-    cluster_name: str = text()
-    ha_server_addr: str = text()
-    broker_id: int = int64()
-    heartbeat_timeout_millis: int | None = int64(None)
-    enable_acting_master: bool | None = boolean(None)
-    compressed: bool = boolean(False)
-    body_crc32: int = int32(0)
+    broker_name: str
+    broker_addr: str
+    cluster_name: str
+    ha_server_addr: str
+    broker_id: Int64
+    heartbeat_timeout_millis: Int64 | None = None
+    enable_acting_master: bool | None = None
+    compressed: bool = False
+    body_crc32: Int32 = 0
 
 
-@attrs.frozen
-class RegisterBrokerResponseHeader(Header):
+class RegisterBrokerResponseHeader(Header, frozen=True):
     """Answer to 103."""
 
-    ha_server_addr: str | None = text(None)
-    master_addr: str | None = text(None)
+    ha_server_addr: str | None = None
+    master_addr: str | None = None
 
 
-@attrs.frozen
-class UnRegisterBrokerRequestHeader(Header):
+class UnRegisterBrokerRequestHeader(Header, frozen=True):
     """Code 104."""
 
-    broker_name: str = text()
-    broker_addr: str = text()
-    cluster_name: str = text()
-    broker_id: int = int64()
+    broker_name: str
+    broker_addr: str
+    cluster_name: str
+    broker_id: Int64
 
 
-@attrs.frozen
-class GetRouteInfoRequestHeader(Header):
+class GetRouteInfoRequestHeader(Header, frozen=True):
     """Code 105."""
 
-    topic: str = text()
-    accept_standard_json_only: bool | None = boolean(None)
+    topic: str
+    accept_standard_json_only: bool | None = None
 
 
-@attrs.frozen
-class QueryDataVersionRequestHeader(Header):
+class QueryDataVersionRequestHeader(Header, frozen=True):
     """Code 322."""
 
-    broker_name: str = text()
-    broker_addr: str = text()
-    cluster_name: str = text()
-    broker_id: int = int64()
+    broker_name: str
+    broker_addr: str
+    cluster_name: str
+    broker_id: Int64
 
 
-@attrs.frozen
-class QueryDataVersionResponseHeader(Header):
+class QueryDataVersionResponseHeader(Header, frozen=True):
     """Answer to 322."""
 
-    changed: bool = boolean()
+    changed: bool
 
 
-@attrs.frozen
-class BrokerHeartbeatRequestHeader(Header):
+class BrokerHeartbeatRequestHeader(Header, frozen=True):
     """Code 904, one-way."""
 
-    cluster_name: str = text()
-    broker_addr: str = text()
-    broker_name: str = text()
-    broker_id: int | None = int64(None)
-    epoch: int | None = int32(None)
-    max_offset: int | None = int64(None)
-    confirm_offset: int | None = int64(None)
-    heartbeat_timeout_mills: int | None = int64(None)
-    election_priority: int | None = int32(None)
+    cluster_name: str
+    broker_addr: str
+    broker_name: str
+    broker_id: Int64 | None = None
+    epoch: Int32 | None = None
+    max_offset: Int64 | None = None
+    confirm_offset: Int64 | None = None
+    heartbeat_timeout_mills: Int64 | None = None
+    election_priority: Int32 | None = None
 
 
-@attrs.frozen
-class GetBrokerMemberGroupRequestHeader(Header):
+class GetBrokerMemberGroupRequestHeader(Header, frozen=True):
     """Code 901."""
 
-    cluster_name: str = text()
-    broker_name: str = text()
+    cluster_name: str
+    broker_name: str
 
 
-@attrs.frozen
-class GetTopicsByClusterRequestHeader(Header):
+class GetTopicsByClusterRequestHeader(Header, frozen=True):
     """Code 224."""
 
-    cluster: str = text()
+    cluster: str
 
 
-@attrs.frozen
-class DeleteTopicFromNamesrvRequestHeader(Header):
+class DeleteTopicFromNamesrvRequestHeader(Header, frozen=True):
     """Code 216."""
 
-    topic: str = text()
-    cluster_name: str | None = text(None)
+    topic: str
+    cluster_name: str | None = None
 
 
-@attrs.frozen
-class RegisterTopicRequestHeader(Header):
+class RegisterTopicRequestHeader(Header, frozen=True):
     """Code 217."""
 
-    topic: str = text()
+    topic: str
 
 
-@attrs.frozen
-class WipeWritePermOfBrokerRequestHeader(Header):
+class WipeWritePermOfBrokerRequestHeader(Header, frozen=True):
     """Code 205."""
 
-    broker_name: str = text()
+    broker_name: str
 
 
-@attrs.frozen
-class WipeWritePermOfBrokerResponseHeader(Header):
+class WipeWritePermOfBrokerResponseHeader(Header, frozen=True):
     """Answer to 205."""
 
-    wipe_topic_count: int = int32()
+    wipe_topic_count: Int32
 
 
-@attrs.frozen
-class AddWritePermOfBrokerRequestHeader(Header):
+class AddWritePermOfBrokerRequestHeader(Header, frozen=True):
     """Code 327."""
 
-    broker_name: str = text()
+    broker_name: str
 
 
-@attrs.frozen
-class AddWritePermOfBrokerResponseHeader(Header):
+class AddWritePermOfBrokerResponseHeader(Header, frozen=True):
     """Answer to 327."""
 
-    add_topic_count: int = int32()
+    add_topic_count: Int32
 
 
-@attrs.frozen
-class NotifyMinBrokerIdChangeRequestHeader(Header):
+class NotifyMinBrokerIdChangeRequestHeader(Header, frozen=True):
     """Code 905, name server to broker, one-way."""
 
-    min_broker_id: int | None = int64(None)
-    broker_name: str | None = text(None)
-    min_broker_addr: str | None = text(None)
-    offline_broker_addr: str | None = text(None)
-    ha_broker_addr: str | None = text(None)
+    min_broker_id: Int64 | None = None
+    broker_name: str | None = None
+    min_broker_addr: str | None = None
+    offline_broker_addr: str | None = None
+    ha_broker_addr: str | None = None

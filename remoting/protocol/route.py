@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+from msgspec import field
 
 from remoting.protocol.body_fields import Body
 
 
-@attrs.frozen(kw_only=True)
-class QueueData(Body):
+class QueueData(Body, frozen=True, kw_only=True):
     """How many queues of a topic the brokers of one name have, and what may be done with them."""
 
     broker_name: str | None = None
@@ -26,23 +25,21 @@ class QueueData(Body):
     topic_sys_flag: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class BrokerData(Body):
+class BrokerData(Body, frozen=True, kw_only=True):
     """The addresses of the brokers of one name, by broker id; 0 is the master."""
 
     cluster: str | None = None
     broker_name: str | None = None
-    broker_addrs: dict[int, str] = attrs.field(factory=dict)
+    broker_addrs: dict[int, str] = field(default_factory=dict)
     zone_name: str | None = None
     enable_acting_master: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class TopicRouteData(Body):
+class TopicRouteData(Body, frozen=True, kw_only=True):
     """The route of one topic."""
 
     order_topic_conf: str | None = None
-    queue_datas: list[QueueData] = attrs.field(factory=list)
-    broker_datas: list[BrokerData] = attrs.field(factory=list)
-    filter_server_table: dict[str, list[str]] = attrs.field(factory=dict)
+    queue_datas: list[QueueData] = field(default_factory=list)
+    broker_datas: list[BrokerData] = field(default_factory=list)
+    filter_server_table: dict[str, list[str]] = field(default_factory=dict)
     topic_queue_mapping_by_broker: dict[str, Any] | None = None

@@ -51,7 +51,8 @@ class FakeTransport:
     """Counts corked passes."""
 
     def __init__(self, serialize_type: SerializeType = SerializeType.JSON) -> None:
-        self.config = RemotingServerConfig(serialize_type=serialize_type.name)
+        self.config = RemotingServerConfig()
+        self.serialize_type = serialize_type
         self.passes = 0
 
     @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 import pytest
 from rig import Rig, open_rig
 
@@ -90,7 +90,7 @@ def test_a_heartbeat_registers_producers_and_consumers(rig: Rig, ask: Ask) -> No
 def test_a_heartbeat_makes_the_retry_topic(rig: Rig, ask: Ask) -> None:
     group = rig.context.groups.find("g")
     assert group is not None
-    rig.context.groups.update(attrs.evolve(group, retry_queue_nums=3))
+    rig.context.groups.update(msgspec.structs.replace(group, retry_queue_nums=3))
     ask(34, beat(consumer()))
     retry = rig.context.topics.get("%RETRY%g")
     assert retry is not None

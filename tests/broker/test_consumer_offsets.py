@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import trio
 from memory_table import FakeClock, MemoryTable
@@ -11,9 +12,6 @@ from broker.offset_journal import OffsetJournal
 from broker.offsets import NO_OFFSET, ConsumerOffsetManager
 from remoting.json_dialect import loads
 from store import ConfigTable, OsFileSystem
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def make_offsets(file: Any = None, **more: Any) -> ConsumerOffsetManager:
@@ -27,6 +25,11 @@ def on_disk(directory: Path) -> ConsumerOffsetManager:
     offsets = make_offsets(ConfigTable(path, files), journal=journal)
     offsets.load()
     return offsets
+
+
+def java_file(name: str) -> str:
+    """What the `ConsumerOffsetManager` of RocketMQ 5.5.0 wrote (`encode(true)`), its clock set to ours."""
+    return (Path(__file__).parent / "fixtures" / name).read_text()
 
 
 def tear_the_journal(directory: Path) -> None:
@@ -122,6 +125,35 @@ async def test_quoted_keys_are_read_too() -> None:
     offsets = make_offsets(MemoryTable('{"offsetTable":{"t@g":{"0":12}}}'))
     offsets.load()
     assert offsets.query("g", "t", 0) == 12
+
+
+async def test_the_file_is_byte_for_byte_what_a_java_broker_writes() -> None:
+    file = MemoryTable()
+    offsets = make_offsets(file)
+    offsets.file.changed()
+    await offsets.file.saved()
+    assert file.text == java_file("consumerOffset-empty.json")
+
+    for queue_id, offset in ((10, 9), (0, 5), (1, 7)):
+        offsets.commit("client", "g", "TopicTest", queue_id, offset)
+    offsets.commit_pull("g", "TopicTest", 0, 6)
+    offsets.commit_pull("g", "TopicTest", 1, 7)
+    await offsets.file.saved()
+    assert file.text == java_file("consumerOffset.json")
+
+
+async def test_a_file_of_a_java_broker_is_read() -> None:
+    offsets = make_offsets(MemoryTable(java_file("consumerOffset.json")))
+    offsets.load()
+    assert offsets.row("g", "TopicTest") == {0: 5, 1: 7, 10: 9}
+    assert offsets.query_pull("g", "TopicTest", 0) == 5
+
+
+def test_groups_are_listed_with_their_topics() -> None:
+    offsets = make_offsets()
+    for group, topic in (("g", "b"), ("h", "a"), ("g", "a"), ("b@c", "a")):
+        offsets.commit("client", group, topic, 0, 1)
+    assert offsets.to_json_object()["groupTopicMap"] == {"g": ["a", "b"], "h": ["a"]}
 
 
 async def test_a_crash_loses_no_commit(tmp_path: Path) -> None:

@@ -161,11 +161,25 @@ async def test_messages_by_key(rig: Rig) -> None:
     times = {"beginTimestamp": "0", "endTimestamp": str(2**62)}
     answer = await ask(rig, 12, topic="T", key="all", maxNum="32", **times)
     assert [message.body for message in decode_messages(bytes(answer.body))] == [b"0", b"1", b"2"]
-    assert {"indexLastUpdateTimestamp", "indexLastUpdatePhyoffset"} == set(answer.ext_fields)
+    newest = rig.messages("T")[2]
+    assert answer.ext_fields == {
+        "indexLastUpdateTimestamp": str(newest.store_timestamp),
+        "indexLastUpdatePhyoffset": str(newest.commit_log_offset),
+    }
     answer = await ask(rig, 12, topic="T", key="U1", maxNum="0", _UNIQUE_KEY_QUERY="true", **times)
     assert [message.body for message in decode_messages(bytes(answer.body))] == [b"1"]
     answer = await ask(rig, 12, topic="T", key="unknown", maxNum="32", **times)
     assert (answer.code, answer.remark) == (22, "can not find message, maybe time range not correct")
+
+
+async def test_a_query_by_unique_key_brings_at_most_default_query_max_num(rig: Rig) -> None:
+    send(rig)
+    rig.context.store_config.default_query_max_num = 2
+    fields = {"topic": "T", "key": "all", "beginTimestamp": "0", "endTimestamp": str(2**62)}
+    answer = await ask(rig, 12, maxNum="32", _UNIQUE_KEY_QUERY="true", **fields)
+    assert len(decode_messages(bytes(answer.body))) == 2
+    answer = await ask(rig, 12, maxNum="3", **fields)
+    assert len(decode_messages(bytes(answer.body))) == 3
 
 
 async def test_a_message_by_its_place(rig: Rig) -> None:

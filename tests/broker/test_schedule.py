@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 import trio.testing
 from rig import NOW_MS, Rig, open_rig, properties, send_request
@@ -14,8 +16,6 @@ from store import ManualClock, PutResult, PutStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import pytest
 
     from store import Message
 
@@ -109,9 +109,9 @@ async def test_nothing_is_looked_at_while_nothing_is_due(
     with open_rig(tmp_path, clock=TrioTime()) as rig:
         rig.topic("T")
         looks: list[int] = []
-        units = rig.context.store.consume_queue_units
+        units = rig.context.store.consume_queue_units_nowait
         monkeypatch.setattr(
-            rig.context.store, "consume_queue_units", lambda *a: looks.append(a[1]) or units(*a)
+            rig.context.store, "consume_queue_units_nowait", lambda *a: looks.append(a[1]) or units(*a)
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(rig.context.schedule.run)
@@ -123,6 +123,29 @@ async def test_nothing_is_looked_at_while_nothing_is_due(
             await trio.sleep(0.2)
             assert looks == [2]
             nursery.cancel_scope.cancel()
+
+
+async def test_units_that_are_not_in_memory_are_read_beside_the_loop(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+    with open_rig(tmp_path, clock=TrioTime()) as rig:
+        rig.topic("T")
+        rig.send(delayed(1))
+        units = rig.context.store.consume_queue_units
+
+        def in_a_thread(*ask: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return units(*ask)
+
+        monkeypatch.setattr(rig.context.store, "consume_queue_units_nowait", lambda *_: None)
+        monkeypatch.setattr(rig.context.store, "consume_queue_units", in_a_thread)
+        await trio.sleep(2)
+        await rig.context.schedule._deliver_due(1)
+        assert len(threads) == 1
+        assert threads[0] != threading.main_thread().name
+        monkeypatch.undo()
+        assert [message.body for message in rig.messages("T")] == [b"A"]
 
 
 async def test_over_a_clean_restart_everything_comes_once(
@@ -158,15 +181,19 @@ async def test_what_became_due_while_the_broker_was_down_comes_at_its_start(
         assert len(rig.messages("T")) == 1
 
 
-async def test_offsets_are_saved_within_ten_seconds(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
-    with open_rig(tmp_path, clock=TrioTime()) as rig:
+@pytest.mark.parametrize("changes", [{}, {"flush_delay_offset_interval": 2000}])
+async def test_offsets_are_saved_after_flush_delay_offset_interval(
+    tmp_path: Path, autojump_clock: trio.abc.Clock, changes: dict[str, int]
+) -> None:
+    with open_rig(tmp_path, clock=TrioTime(), store=changes) as rig:
+        interval_s = rig.context.store_config.flush_delay_offset_interval / 1000
         rig.topic("T")
         rig.send(delayed(1))
         async with trio.open_nursery() as nursery:
             await nursery.start(rig.context.schedule.run)
-            await trio.sleep(1.1)
+            await trio.sleep(1 + interval_s - 0.1)
             assert not (tmp_path / "config/delayOffset.json").exists()
-            await trio.sleep(10)
+            await trio.sleep(0.2)
             while rig.context.schedule.file.dirty:
                 await trio.lowlevel.checkpoint()
             assert (tmp_path / "config/delayOffset.json").exists()

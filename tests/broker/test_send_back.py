@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import attrs
+import msgspec
 import pytest
 from rig import Rig, open_rig, properties, send_request
 
@@ -96,7 +96,7 @@ async def test_after_the_last_try_it_is_a_dead_letter(rig: Rig, version: int, qu
 async def test_the_groups_own_limit_holds_when_the_client_names_none(rig: Rig) -> None:
     group = rig.context.groups.find("g")
     assert group is not None
-    rig.context.groups.update(attrs.evolve(group, retry_max_times=0))
+    rig.context.groups.update(msgspec.structs.replace(group, retry_max_times=0))
     await give_back(rig, stored(rig))
     assert len(rig.messages("%DLQ%g")) == 1
 
@@ -104,7 +104,7 @@ async def test_the_groups_own_limit_holds_when_the_client_names_none(rig: Rig) -
 async def test_a_group_without_retry_queues_loses_the_message_silently(rig: Rig) -> None:
     group = rig.context.groups.find("g")
     assert group is not None
-    rig.context.groups.update(attrs.evolve(group, retry_queue_nums=0))
+    rig.context.groups.update(msgspec.structs.replace(group, retry_queue_nums=0))
     place = stored(rig)
     before = rig.context.store.max_phy_offset
     assert (await give_back(rig, place)).code == 0

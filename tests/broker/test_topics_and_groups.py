@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
+import msgspec
 import pytest
 from memory_table import FakeClock, MemoryTable
 
@@ -212,7 +212,7 @@ def test_unknown_groups_are_created_when_allowed() -> None:
 async def test_groups_are_read_back_from_their_file() -> None:
     file = MemoryTable()
     groups = make_groups(file)
-    groups.update(attrs.evolve(SubscriptionGroupConfig(group_name="g"), retry_max_times=3))
+    groups.update(msgspec.structs.replace(SubscriptionGroupConfig(group_name="g"), retry_max_times=3))
     groups.delete("TOOLS_CONSUMER")
     await groups.file.saved()
     again = make_groups(MemoryTable(file.text))

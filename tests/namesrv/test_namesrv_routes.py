@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ TOPICS = ("TopicTest", "TBW102", "SELF_TEST_TOPIC")
 
 
 def version(counter: int = 1, state: int = 0) -> Any:
-    return attrs.evolve(BASE, counter=counter, state_version=state, timestamp=1)
+    return msgspec.structs.replace(BASE, counter=counter, state_version=state, timestamp=1)
 
 
 def queue(broker: str, perm: int = 6, flags: int = 0, nums: int = 4) -> QueueData:

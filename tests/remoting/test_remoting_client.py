@@ -1,5 +1,8 @@
 """The client and the name server list over real sockets."""
 
+import errno
+import socket
+
 import pytest
 import trio
 from wire_rig import HOST, accepted, echo_table, serving, until
@@ -19,8 +22,8 @@ from remoting import (
     TooMuchRequest,
     reserve_ports,
 )
-from remoting.client import split_address
 from remoting.name_servers import parse_addresses
+from remoting.sockets import failure_reason, split_address
 
 
 def address(server: object) -> str:
@@ -93,11 +96,24 @@ async def test_a_request_fails_when_its_connection_ends() -> None:
             await client.invoke(address(server), RemotingCommand.request(11), 5000)
 
 
-async def test_nobody_listens() -> None:
+async def test_nobody_listens_and_the_text_says_what_the_system_said() -> None:
+    nobody = free_address()
     async with RemotingClient() as client:
-        with pytest.raises(ConnectError, match="cannot connect to"):
-            await client.invoke(free_address(), RemotingCommand.request(10), 5000)
+        with pytest.raises(ConnectError) as caught:
+            await client.invoke(nobody, RemotingCommand.request(10), 5000)
+        assert str(caught.value) == f"cannot connect to {nobody}: connection refused"
         assert client.statistics().failed_connects == 1
+
+
+def test_the_reasons_of_all_addresses_of_a_host_stand_side_by_side() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Error connecting to ('::1', 1)")
+    unreachable = OSError(errno.ENETUNREACH, "Error connecting to ('10.0.0.1', 1)")
+    error = OSError("all attempts failed")
+    error.__cause__ = ExceptionGroup("all attempts failed", [refused, unreachable, refused])
+    assert failure_reason(error) == "connection refused and network is unreachable"
+    assert failure_reason(socket.gaierror(-2, "Name or service not known")) == "name or service not known"
+    assert failure_reason(OSError("not within 3 ms")) == "not within 3 ms"
+    assert failure_reason(trio.ClosedResourceError()) == "ClosedResourceError"
 
 
 @pytest.mark.parametrize("text", ["", "host", "host:", ":1", "host:0", "host:65536", "host:x", "host:²"])

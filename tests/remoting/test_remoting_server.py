@@ -8,12 +8,14 @@ import pytest
 import trio
 from wire_rig import HOST, accepted, connect, echo, echo_table, request_bytes, serving, until
 
+from configuration import ConfigError
 from remoting import (
     ChannelListener,
     CommandError,
     Connection,
     ConnectionLimits,
     ProcessorTable,
+    RemotingClientConfig,
     RemotingCommand,
     RemotingServerConfig,
     SendError,
@@ -22,6 +24,8 @@ from remoting import (
     TooMuchRequest,
     Transport,
 )
+from remoting.config import serialize_type_of
+from remoting.connection import BUSY_REMARK
 from remoting.frame import encode_buffers
 
 
@@ -165,6 +169,25 @@ class TestDispatch:
         async with serving(echo_table(), RemotingServerConfig(serialize_type="ROCKETMQ")) as server:
             assert (await (await connect(server)).ask(10)).serialize_type == SerializeType.ROCKETMQ
 
+    def test_the_environment_is_the_default_of_the_serialize_type(self) -> None:
+        said, unsaid = RemotingServerConfig(serialize_type="JSON"), RemotingServerConfig()
+        variable = "ROCKETMQ_SERIALIZE_TYPE"
+        assert serialize_type_of(unsaid, {}) is SerializeType.JSON
+        assert serialize_type_of(unsaid, {variable: " "}) is SerializeType.JSON
+        assert serialize_type_of(unsaid, {variable: "ROCKETMQ"}) is SerializeType.ROCKETMQ
+        assert serialize_type_of(said, {variable: "ROCKETMQ"}) is SerializeType.JSON
+        with pytest.raises(ConfigError, match="ROCKETMQ_SERIALIZE_TYPE is 'XML', not JSON or ROCKETMQ"):
+            serialize_type_of(unsaid, {variable: "XML"})
+
+    def test_a_wrong_serialize_type_in_the_environment_refuses_the_configuration(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ROCKETMQ_SERIALIZE_TYPE", "XML")
+        with pytest.raises(ConfigError, match="ROCKETMQ_SERIALIZE_TYPE"):
+            RemotingServerConfig()
+        with pytest.raises(ConfigError, match="ROCKETMQ_SERIALIZE_TYPE"):
+            RemotingClientConfig()
+
     async def test_hooks_see_requests_and_answers_and_may_refuse(self) -> None:
         seen: list[str] = []
 
@@ -248,6 +271,66 @@ class TestHeldAndSlow:
             await until(lambda: server.statistics().held_requests)
             await peer.send(request_bytes(11, opaque=2))
             assert ((answer := await peer.next()).opaque, answer.code) == (2, 2)
+
+    async def test_above_the_in_flight_limit_of_the_port_all_its_connections_get_flow_control(self) -> None:
+        kept: list[tuple[Connection, RemotingCommand]] = []
+        table = ProcessorTable()
+        table.batch([10], lambda peer, requests: kept.extend((peer, each) for each in requests))
+        async with serving(table, RemotingServerConfig(port_max_in_flight_requests=3)) as server:
+            one, other = await connect(server), await connect(server)
+            await one.send(request_bytes(10, opaque=1) + request_bytes(10, opaque=2))
+            await until(lambda: len(kept) == 2)
+            await other.send(b"".join(request_bytes(10, opaque=at) for at in (3, 4)))
+            answer = await other.next()
+            assert (answer.opaque, answer.code, answer.remark) == (4, 2, BUSY_REMARK)
+            assert server.load.in_flight_requests == 3 == server.statistics().in_flight_requests
+
+            connection, request = kept[0]
+            connection.reply(request, request.response(0))
+            assert server.load.in_flight_requests == 2
+            await other.send(request_bytes(10, opaque=5))
+            await until(lambda: len(kept) == 4)
+
+            connection.close("test")
+            assert server.load.in_flight_requests == 2
+            connection.reply(kept[1][1], kept[1][1].response(0))
+            assert server.load.in_flight_requests == 2
+
+    async def test_a_held_request_leaves_the_count_of_the_port(self) -> None:
+        table = ProcessorTable()
+        table.call([11], lambda connection, request: connection.held(request))
+        async with serving(table, RemotingServerConfig(port_max_in_flight_requests=1)) as server:
+            peer = await connect(server)
+            await peer.send(request_bytes(11, opaque=1))
+            await until(lambda: server.statistics().held_requests == 1)
+            await peer.send(request_bytes(11, opaque=2))
+            await until(lambda: server.statistics().held_requests == 2)
+            assert server.load.in_flight_requests == 0
+
+    @pytest.mark.parametrize("end", ["read", "close"])
+    async def test_above_the_queued_bytes_of_the_port_others_get_flow_control(self, end: str) -> None:
+        size = 8_000_000
+        table = echo_table()
+        table.call([11], lambda _, request: request.response(0, body=bytes(size)))
+        async with serving(table, RemotingServerConfig(port_max_queued_bytes=100_000)) as server:
+            slow, other = await connect(server), await connect(server)
+            await slow.send(request_bytes(11, opaque=1))
+            await until(lambda: server.statistics().blocked_writes)
+            assert server.load.queued_bytes == server.statistics().queued_bytes > 100_000
+            assert (answer := await other.ask(10)).code == 2
+            assert answer.remark == BUSY_REMARK
+            await slow.send(request_bytes(10, opaque=2))
+            await until(lambda: server.statistics().refused_requests == 2)
+            assert server.load.queued_bytes == server.statistics().queued_bytes
+            if end == "read":
+                first, second = await slow.answers(2)
+                assert (len(first.body), second.code) == (size, 2)
+                await until(lambda: not server.statistics().queued_bytes)
+            else:
+                await slow.stream.aclose()
+                await until(lambda: len(server.connections) == 1)
+            assert server.load.queued_bytes == 0
+            assert (await other.ask(10)).code == 0
 
     async def test_a_large_answer_reaches_a_slow_reader_whole(self) -> None:
         body = bytes(range(256)) * 40_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
+import msgspec
 import pytest
 import trio
 from rig import Rig, bodies, open_rig, properties, pull_request, send_request
@@ -177,9 +177,9 @@ def test_permissions_say_what_is_forbidden(rig: Rig) -> None:
     rig.topic("T")
     group = context.groups.find("g")
     assert group is not None
-    context.groups.update(attrs.evolve(group, consume_enable=False))
+    context.groups.update(msgspec.structs.replace(group, consume_enable=False))
     assert refusal(rig) == (16, "subscription group no permission, g", "2")
-    context.groups.update(attrs.evolve(group, consume_broadcast_enable=False))
+    context.groups.update(msgspec.structs.replace(group, consume_broadcast_enable=False))
     rig.subscribe("g", "T", message_model="BROADCASTING")
     assert refusal(rig) == (16, "the consumer group[g] can not consume by broadcast way", "4")
     context.config.broker_permission = 2
