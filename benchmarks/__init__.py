@@ -1,0 +1,1 @@
+"""Measurements: plain commands that start what they measure and print figures."""

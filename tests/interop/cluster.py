@@ -1,0 +1,306 @@
+"""The cluster under test: one name server and one master broker, ours or Java's, on free ports.
+
+`MQBC_SUT=java` puts the Java servers in our place. Every test that does not say otherwise passes against
+both; that is what shows the tests to be right.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tests.interop.java import start_java_server
+from tests.interop.processes import ChildProcess, ProcessError, free_port, free_port_pair, wait_for_port
+from tests.interop.wire import wait_until_registered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.interop.peers import JavaPeer
+
+__all__ = ["CONTAINER_LAUNCHER", "Cluster", "JavaCluster", "OurCluster", "broker_settings"]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONTAINER_LAUNCHER = REPOSITORY / "bin" / "mqbrokercontainer"
+NAMESRV_LAUNCHER = REPOSITORY / "bin" / "mqnamesrv"
+
+JAVA_NAMESRV = "org.apache.rocketmq.namesrv.NamesrvStartup"
+JAVA_BROKER = "org.apache.rocketmq.broker.BrokerStartup"
+
+# The first start may have to build the project's own environment.
+_OUR_START_TIMEOUT_S = 240
+_JAVA_START_TIMEOUT_S = 60
+_REGISTRATION_TIMEOUT_S = 30
+
+
+class Cluster(Protocol):
+    """What the tests need to know of a cluster and may do to it."""
+
+    name: str
+    broker_name: str
+    name_server: str
+    broker_address: str
+    store: Path
+
+    @property
+    def broker_process(self) -> ChildProcess:
+        """The process that runs the broker."""
+
+    def start(self) -> None:
+        """Starts what does not run; returns when the broker is registered.
+
+        Raises:
+            ProcessError: A server ended or did not come up.
+        """
+
+    def stop_broker(self) -> int:
+        """Ends the broker's process in good order; returns its exit code."""
+
+    def kill_broker(self) -> None:
+        """`kill -9`."""
+
+    def close(self) -> None:
+        """Ends everything."""
+
+    def tails(self) -> str:
+        """The last lines of all servers, for failure reports."""
+
+
+def broker_settings(
+    *, cluster: str, name: str, port: int, store: Path, name_server: str, commit_log_size: int = 64 << 20
+) -> dict[str, object]:
+    """Keys of a master broker's file that Java and we read alike."""
+    return {
+        "brokerClusterName": cluster,
+        "brokerName": name,
+        "brokerId": 0,
+        "brokerRole": "ASYNC_MASTER",
+        "flushDiskType": "ASYNC_FLUSH",
+        "brokerIP1": "127.0.0.1",
+        "brokerIP2": "127.0.0.1",
+        "listenPort": port,
+        "haListenPort": port + 1,
+        "namesrvAddr": name_server,
+        "storePathRootDir": store,
+        "storePathCommitLog": store / "commitlog",
+        "autoCreateTopicEnable": "true",
+        "autoCreateSubscriptionGroup": "true",
+        "mappedFileSizeCommitLog": commit_log_size,
+        "diskMaxUsedSpaceRatio": 95,
+    }
+
+
+def _write_properties(path: Path, settings: Mapping[str, object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    return path
+
+
+def our_environment(home: Path) -> dict[str, str]:
+    """This process's environment with `home` as HOME."""
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("NAMESRV_ADDR", "ROCKETMQ_HOME")
+    }
+    environment["HOME"] = str(home)
+    return environment
+
+
+def start_our_namesrv(home: Path, port: int) -> ChildProcess:
+    """Our name server alone, from `bin/mqnamesrv`."""
+    file = _write_properties(home / "namesrv.conf", {"listenPort": port})
+    server = ChildProcess(
+        "our-namesrv",
+        [str(NAMESRV_LAUNCHER), "-c", str(file)],
+        log_dir=home,
+        env=our_environment(home),
+        cwd=home,
+    )
+    try:
+        wait_for_port(port, _OUR_START_TIMEOUT_S, process=server)
+    except ProcessError:
+        server.stop()
+        raise
+    return server
+
+
+def start_java_namesrv(peer: JavaPeer, home: Path, port: int) -> ChildProcess:
+    """Java's name server."""
+    return start_java_server(
+        peer,
+        JAVA_NAMESRV,
+        {"listenPort": port},
+        name="java-namesrv",
+        home=home,
+        heap=("-Xms64m", "-Xmx256m"),
+        timeout_s=_JAVA_START_TIMEOUT_S,
+    )
+
+
+class OurCluster:
+    """A container with one broker, started from `bin/mqbrokercontainer -c <file>`.
+
+    Args:
+        home: HOME of the process and parent of the store.
+        name_server: An own name server outside; without it the container embeds one.
+        settings: Further keys of the broker's file.
+    """
+
+    name = "DefaultCluster"
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        name_server: str | None = None,
+        broker_name: str = "broker-a",
+        store: Path | None = None,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        self.home = home
+        self.broker_name = broker_name
+        self.store = store or home / "store"
+        self._embeds = name_server is None
+        name_server_port = free_port()
+        self.name_server = name_server or f"127.0.0.1:{name_server_port}"
+        container_port, broker_port = free_port_pair(), free_port_pair()
+        self.container_address = f"127.0.0.1:{container_port}"
+        self.broker_address = f"127.0.0.1:{broker_port}"
+        broker_file = _write_properties(
+            home / "broker.conf",
+            broker_settings(
+                cluster=self.name,
+                name=broker_name,
+                port=broker_port,
+                store=self.store,
+                name_server=self.name_server,
+            )
+            | dict(settings or {}),
+        )
+        container = {
+            "listenPort": container_port,
+            "namesrvAddr": self.name_server,
+            "brokerConfigPaths": broker_file,
+            "embeddedNamesrv": "true" if self._embeds else "false",
+        }
+        if self._embeds:
+            container["embeddedNamesrvListenPort"] = name_server_port
+        self._file = _write_properties(home / "broker-container.conf", container)
+        self._process: ChildProcess | None = None
+
+    @property
+    def broker_process(self) -> ChildProcess:
+        assert self._process is not None
+        return self._process
+
+    def start(self) -> None:
+        if self._process is not None and self._process.running:
+            return
+        if not CONTAINER_LAUNCHER.exists():
+            raise ProcessError(f"{CONTAINER_LAUNCHER} is missing")
+        self._process = ChildProcess(
+            "mqbrokercontainer",
+            [str(CONTAINER_LAUNCHER), "-c", str(self._file)],
+            log_dir=self.home,
+            env=our_environment(self.home),
+            cwd=self.home,
+        )
+        wait_for_port(
+            int(self.broker_address.rpartition(":")[2]), _OUR_START_TIMEOUT_S, process=self._process
+        )
+        try:
+            wait_until_registered(self.name_server, self.broker_name, _REGISTRATION_TIMEOUT_S)
+        except TimeoutError as fault:
+            raise ProcessError(f"{fault}\n{self._process.tail()}") from None
+
+    def stop_broker(self) -> int:
+        return self.broker_process.stop(60)
+
+    def kill_broker(self) -> None:
+        self.broker_process.kill()
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.stop(30)
+
+    def tails(self) -> str:
+        return "no process was started" if self._process is None else self._process.tail()
+
+
+class JavaCluster:
+    """Java's name server and broker, or only the broker when `name_server` is given.
+
+    Args:
+        heap: Heap options of the broker.
+        short: Tune the JVMs for a short life; benchmarks say False.
+    """
+
+    name = "DefaultCluster"
+
+    def __init__(
+        self,
+        peer: JavaPeer,
+        home: Path,
+        *,
+        name_server: str | None = None,
+        broker_name: str = "broker-a",
+        store: Path | None = None,
+        settings: Mapping[str, object] | None = None,
+        heap: tuple[str, ...] = ("-Xms256m", "-Xmx512m"),
+        short: bool = True,
+    ) -> None:
+        self._peer = peer
+        self.home = home
+        self.broker_name = broker_name
+        self.store = store or home / "store"
+        self._heap = heap
+        self._short = short
+        self._name_server_port = None if name_server else free_port()
+        self.name_server = name_server or f"127.0.0.1:{self._name_server_port}"
+        port = free_port_pair()
+        self.broker_address = f"127.0.0.1:{port}"
+        self._settings = broker_settings(
+            cluster=self.name, name=broker_name, port=port, store=self.store, name_server=self.name_server
+        ) | dict(settings or {})
+        self._name_server: ChildProcess | None = None
+        self._broker: ChildProcess | None = None
+
+    @property
+    def broker_process(self) -> ChildProcess:
+        assert self._broker is not None
+        return self._broker
+
+    def start(self) -> None:
+        if self._name_server_port is not None and self._name_server is None:
+            self._name_server = start_java_namesrv(self._peer, self.home / "namesrv", self._name_server_port)
+        if self._broker is None or not self._broker.running:
+            self._broker = start_java_server(
+                self._peer,
+                JAVA_BROKER,
+                self._settings,
+                name=f"java-{self.broker_name}",
+                home=self.home,
+                heap=self._heap,
+                short=self._short,
+                timeout_s=_JAVA_START_TIMEOUT_S,
+            )
+        try:
+            wait_until_registered(self.name_server, self.broker_name, _REGISTRATION_TIMEOUT_S)
+        except TimeoutError as fault:
+            raise ProcessError(f"{fault}\n{self._broker.tail()}") from None
+
+    def stop_broker(self) -> int:
+        return self.broker_process.stop(60)
+
+    def kill_broker(self) -> None:
+        self.broker_process.kill()
+
+    def close(self) -> None:
+        for process in (self._broker, self._name_server):
+            if process is not None:
+                process.kill()  # an orderly stop takes Java ten seconds and nobody needs the data
+
+    def tails(self) -> str:
+        return "\n".join(
+            process.tail() for process in (self._name_server, self._broker) if process is not None
+        )

@@ -1,0 +1,240 @@
+package mqbc;
+
+import com.alibaba.fastjson.JSONObject;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.zip.CRC32;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendCallback;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.client.producer.SendStatus;
+import org.apache.rocketmq.common.message.Message;
+
+/** Everything that sends. One producer per producer group lives as long as the driver. */
+final class Sending {
+    private final String nameServer;
+    private final Map<String, DefaultMQProducer> producers = new ConcurrentHashMap<>();
+    private final Map<String, Load> loads = new ConcurrentHashMap<>();
+
+    Sending(String nameServer) {
+        this.nameServer = nameServer;
+    }
+
+    void register(Map<String, Driver.Command> commands) {
+        commands.put("send", this::send);
+        commands.put("sendAsync", this::sendAsync);
+        commands.put("sendOneway", this::sendOneway);
+        commands.put("sendOrdered", this::sendOrdered);
+        commands.put("sendBatch", this::sendBatch);
+        commands.put("loadStart", this::loadStart);
+        commands.put("loadAwait", arguments -> loads.get(arguments.getString("name")).await(arguments));
+        commands.put("loadStop", arguments -> loads.remove(arguments.getString("name")).stop());
+    }
+
+    private synchronized DefaultMQProducer producer(JSONObject arguments) throws Exception {
+        String group = arguments.getString("producerGroup") == null
+            ? "driver_producers" : arguments.getString("producerGroup");
+        DefaultMQProducer producer = producers.get(group);
+        if (producer == null) {
+            producer = new DefaultMQProducer(group);
+            producer.setNamesrvAddr(nameServer);
+            producer.setInstanceName("driver-" + group);
+            producer.start();
+            producers.put(group, producer);
+        }
+        return producer;
+    }
+
+    private static List<Message> messages(JSONObject arguments) {
+        List<Message> messages = new ArrayList<>();
+        for (String body : arguments.getJSONArray("bodies").toJavaList(String.class)) {
+            Message message = new Message(arguments.getString("topic"), body.getBytes(StandardCharsets.UTF_8));
+            if (arguments.containsKey("tags")) {
+                message.setTags(arguments.getString("tags"));
+            }
+            if (arguments.containsKey("keys")) {
+                message.setKeys(arguments.getString("keys"));
+            }
+            if (arguments.containsKey("delayLevel")) {
+                message.setDelayTimeLevel(arguments.getIntValue("delayLevel"));
+            }
+            JSONObject properties = arguments.getJSONObject("properties");
+            if (properties != null) {
+                properties.forEach((key, value) -> message.putUserProperty(key, value.toString()));
+            }
+            messages.add(message);
+        }
+        return messages;
+    }
+
+    private static Map<String, Object> describe(SendResult result) {
+        Map<String, Object> fields = new LinkedHashMap<>();
+        fields.put("status", result.getSendStatus().name());
+        fields.put("msgId", result.getMsgId());
+        fields.put("offsetMsgId", result.getOffsetMsgId());
+        fields.put("queueId", result.getMessageQueue().getQueueId());
+        fields.put("brokerName", result.getMessageQueue().getBrokerName());
+        fields.put("queueOffset", result.getQueueOffset());
+        return fields;
+    }
+
+    private Object send(JSONObject arguments) throws Exception {
+        DefaultMQProducer producer = producer(arguments);
+        List<Object> results = new ArrayList<>();
+        for (Message message : messages(arguments)) {
+            results.add(describe(producer.send(message)));
+        }
+        return results;
+    }
+
+    private Object sendAsync(JSONObject arguments) throws Exception {
+        DefaultMQProducer producer = producer(arguments);
+        List<Message> messages = messages(arguments);
+        Map<Integer, Object> results = new ConcurrentHashMap<>();
+        CountDownLatch answered = new CountDownLatch(messages.size());
+        for (int i = 0; i < messages.size(); i++) {
+            final int index = i;
+            producer.send(messages.get(i), new SendCallback() {
+                @Override
+                public void onSuccess(SendResult result) {
+                    results.put(index, describe(result));
+                    answered.countDown();
+                }
+
+                @Override
+                public void onException(Throwable fault) {
+                    results.put(index, fault.toString());
+                    answered.countDown();
+                }
+            });
+        }
+        answered.await();
+        return new ArrayList<>(results.values());
+    }
+
+    private Object sendOneway(JSONObject arguments) throws Exception {
+        DefaultMQProducer producer = producer(arguments);
+        for (Message message : messages(arguments)) {
+            producer.sendOneway(message);
+        }
+        return null;
+    }
+
+    /** Bodies {@code key:0}, {@code key:1}, … of several keys, interleaved, each key in one queue. */
+    private Object sendOrdered(JSONObject arguments) throws Exception {
+        DefaultMQProducer producer = producer(arguments);
+        int keys = arguments.getIntValue("keys");
+        List<Object> results = new ArrayList<>();
+        for (int i = 0; i < arguments.getIntValue("perKey"); i++) {
+            for (int key = 0; key < keys; key++) {
+                Message message = new Message(arguments.getString("topic"),
+                    (key + ":" + i).getBytes(StandardCharsets.UTF_8));
+                results.add(describe(producer.send(message,
+                    (queues, sent, argument) -> queues.get((Integer) argument % queues.size()), key)));
+            }
+        }
+        return results;
+    }
+
+    private Object sendBatch(JSONObject arguments) throws Exception {
+        return describe(producer(arguments).send(messages(arguments)));
+    }
+
+    private Object loadStart(JSONObject arguments) throws Exception {
+        Load load = new Load(producer(arguments), arguments.getString("topic"), arguments.getIntValue("threads"));
+        loads.put(arguments.getString("name"), load);
+        load.start();
+        return null;
+    }
+
+    /** Senders that go on whatever happens and keep what was acknowledged. */
+    private static final class Load {
+        private final DefaultMQProducer producer;
+        private final String topic;
+        private final AtomicInteger next = new AtomicInteger();
+        private final AtomicInteger failed = new AtomicInteger();
+        private final AtomicBoolean stopping = new AtomicBoolean();
+        private final List<Thread> threads = new ArrayList<>();
+        private final List<Object[]> acknowledged = new ArrayList<>();
+
+        Load(DefaultMQProducer producer, String topic, int threads) {
+            this.producer = producer;
+            this.topic = topic;
+            for (int i = 0; i < threads; i++) {
+                this.threads.add(new Thread(this::run, "load-" + i));
+            }
+        }
+
+        void start() {
+            threads.forEach(Thread::start);
+        }
+
+        private void run() {
+            while (!stopping.get()) {
+                int number = next.getAndIncrement();
+                try {
+                    SendResult result = producer.send(new Message(topic, body(number)));
+                    if (result.getSendStatus() != SendStatus.SEND_OK) {
+                        failed.incrementAndGet();
+                        continue;
+                    }
+                    synchronized (acknowledged) {
+                        acknowledged.add(new Object[] {
+                            number, result.getMsgId(), result.getMessageQueue().getQueueId(), result.getQueueOffset()});
+                        acknowledged.notifyAll();
+                    }
+                } catch (Exception fault) {
+                    failed.incrementAndGet();
+                    Thread.yield();
+                }
+            }
+        }
+
+        /** {@code <number>:<filling>:<crc32 of what stands before>}, between 100 and 2,100 bytes. */
+        private static byte[] body(int number) {
+            StringBuilder text = new StringBuilder().append(number).append(':');
+            int length = 100 + number * 37 % 2000;
+            for (int i = 0; i < length; i++) {
+                text.append((char) ('a' + (number + i) % 26));
+            }
+            CRC32 crc = new CRC32();
+            crc.update(text.toString().getBytes(StandardCharsets.US_ASCII));
+            return text.append(':').append(crc.getValue()).toString().getBytes(StandardCharsets.US_ASCII);
+        }
+
+        /** Returns when there are {@code more} acknowledgements beyond those there are now. */
+        Object await(JSONObject arguments) throws InterruptedException {
+            long deadline = System.currentTimeMillis() + arguments.getLongValue("timeoutMs");
+            synchronized (acknowledged) {
+                int goal = acknowledged.size() + arguments.getIntValue("more");
+                while (acknowledged.size() < goal) {
+                    long left = deadline - System.currentTimeMillis();
+                    if (left <= 0) {
+                        throw new IllegalStateException("only " + acknowledged.size() + " of " + goal
+                            + " messages acknowledged, " + failed + " sends failed");
+                    }
+                    acknowledged.wait(left);
+                }
+                return acknowledged.size();
+            }
+        }
+
+        Object stop() throws InterruptedException {
+            stopping.set(true);
+            for (Thread thread : threads) {
+                thread.join();
+            }
+            Map<String, Object> fields = new LinkedHashMap<>();
+            fields.put("acknowledged", acknowledged);
+            fields.put("failed", failed.get());
+            return fields;
+        }
+    }
+}
