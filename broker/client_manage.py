@@ -10,9 +10,9 @@ import logging
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from broker.clients import ClientChannelInfo
+from broker.publication import published
 from broker.request_body import decoded_body
 from broker.subscription_match import is_tag_type
 from broker.topics import PERM_READ, PERM_WRITE
@@ -39,8 +39,6 @@ _CONSUME_PASSIVELY = "CONSUME_PASSIVELY"
 _CLUSTERING = "CLUSTERING"
 _FROM_LAST = "CONSUME_FROM_LAST_OFFSET"
 _UNIT_SUB_FLAG = 0x2
-_REGISTRATION_S = 2.0
-"""How long a heartbeat waits for the name servers; clients wait 3 s for its answer."""
 
 
 def register(table: ProcessorTable, context: BrokerContext) -> None:
@@ -93,8 +91,7 @@ class ClientRequests:
     async def _answer_when_routed(
         self, connection: Connection, request: RemotingCommand, answer: RemotingCommand
     ) -> None:
-        with trio.move_on_after(_REGISTRATION_S):
-            await self.context.registration.settled()
+        await published(self.context)
         connection.reply(request, answer)
 
     def unregister(self, connection: Connection, request: RemotingCommand) -> RemotingCommand:

@@ -18,6 +18,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from broker.publication import published
 from broker.put_answers import failure_of
 from broker.remarks import OVERLOAD, REJECTED, TIMEOUT_CLEAN_QUEUE
 from broker.reply_frames import FrameTemplate, frame_template, is_plain
@@ -28,6 +29,8 @@ from remoting.protocol.response_code import ResponseCode
 from store import Message, PutResult, PutStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.context import BrokerContext
     from remoting.command import RemotingCommand
     from remoting.server import Connection, ProcessorTable
@@ -108,6 +111,8 @@ class SendMessageProcessor:
         messages: list[Message] = []
         sends: list[AdmittedSend] = []
         admit = self._admission.admit
+        topics = context.topics
+        version = topics.data_version
         for request in requests:
             try:
                 sends.append(admit(connection, request, messages, now_ms))
@@ -117,7 +122,8 @@ class SendMessageProcessor:
                 _log.exception("request %s failed", request)
                 self._refuse(connection, request, CommandError(ResponseCode.SYSTEM_ERROR, repr(error)))
         if sends:
-            self._put(connection, sends, messages)
+            answer = self._answer_all if topics.data_version is version else self._answer_when_published
+            self._put(connection, sends, messages, answer)
 
     def _follow_config(self) -> None:
         """Remake what is derived from the configuration."""
@@ -156,7 +162,13 @@ class SendMessageProcessor:
 
     # Storing and answering
 
-    def _put(self, connection: Connection, sends: list[AdmittedSend], messages: list[Message]) -> None:
+    def _put(
+        self,
+        connection: Connection,
+        sends: list[AdmittedSend],
+        messages: list[Message],
+        answer_all: Callable[[Connection, list[AdmittedSend], list[PutResult], PutStatus], None],
+    ) -> None:
         store = self._context.store
         results = store.put(messages)
         self._count(messages, results)
@@ -172,7 +184,7 @@ class SendMessageProcessor:
             else:
                 at_once.append(send)
         if at_once:
-            self._answer_all(connection, at_once, results, PutStatus.PUT_OK)
+            answer_all(connection, at_once, results, PutStatus.PUT_OK)
         if not waiting:
             return
         ticket = 0
@@ -183,7 +195,7 @@ class SendMessageProcessor:
             is_answered = True
             if ticket:
                 self._gate.leave(ticket)
-            self._answer_all(connection, waiting, results, status)
+            answer_all(connection, waiting, results, status)
 
         store.when_durable(durable_offset, answer)
         if not is_answered:
@@ -225,6 +237,22 @@ class SendMessageProcessor:
                     connection.reply_encoded(request, [self._answer.frame(request.opaque, values)])
                     continue
             self._answer_in_full(connection, send, results[first : first + count], durable)
+
+    def _answer_when_published(
+        self,
+        connection: Connection,
+        sends: list[AdmittedSend],
+        results: list[PutResult],
+        durable: PutStatus,
+    ) -> None:
+        """Answer sends of which some created their topic, once others can find it."""
+
+        async def answer_later() -> None:
+            await published(self._context)
+            self._answer_all(connection, sends, results, durable)
+
+        if not self._context.hold.spawn(answer_later):
+            self._answer_all(connection, sends, results, durable)
 
     def _learn_host(self, result: PutResult) -> str:
         """The part that all offset message ids of this broker have in common."""

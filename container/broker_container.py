@@ -198,6 +198,7 @@ class BrokerContainer:
                 wanted = self.settings.config.embedded_namesrv_listen_port
                 self._namesrv_ports = self._transport.reserve_ports(server.bind_address, [wanted])
                 (port,) = self._namesrv_ports.ports
+                self._namesrv.server_config.listen_port = port
                 self._claims.claim(owner, ports={port: "embeddedNamesrvListenPort"}, paths={})
                 self._name_servers = self._name_servers or [f"{local_host(server.bind_address)}:{port}"]
             owner = "container"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from configuration import Report
@@ -65,7 +66,7 @@ async def open_container(
             kv_config_path=str(directory / "namesrv" / "kvConfig.json"),
             config_store_path=str(directory / "namesrv" / "namesrv.properties"),
         ),
-        server_config=settings.server_config,
+        server_config=attrs.evolve(settings.server_config),
         report=Report(),
     )
     container = BrokerContainer(

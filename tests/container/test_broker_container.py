@@ -90,6 +90,27 @@ async def test_two_brokers_serve_and_their_name_server_knows_both(tmp_path: Path
             assert sent.code == 0, sent.remark
 
 
+async def test_the_first_send_to_a_topic_is_answered_when_its_route_and_its_file_are_there(
+    tmp_path: Path,
+) -> None:
+    async with open_container([a_broker(tmp_path, "a")], directory=tmp_path) as container:
+        (inner,) = container.get_master_brokers()
+        answer = await send(address_of(inner), "Fresh", b"one")
+        route = await ask(
+            f"127.0.0.1:{container.namesrv_port}", RequestCode.GET_ROUTEINFO_BY_TOPIC, topic="Fresh"
+        )
+        table = json.loads((tmp_path / "a" / "config" / "topics.json").read_text())
+    assert (answer.code, route.code) == (0, 0)
+    assert "Fresh" in table["topicConfigTable"]
+
+
+async def test_the_embedded_name_server_tells_its_real_port(tmp_path: Path) -> None:
+    async with open_container([a_broker(tmp_path, "a")], directory=tmp_path) as container:
+        port = container.namesrv_port
+        answer = await ask(f"127.0.0.1:{port}", RequestCode.GET_NAMESRV_CONFIG)
+    assert f"listenPort={port}" in bytes(answer.body).decode().splitlines()
+
+
 async def test_what_one_broker_is_sent_the_other_does_not_have(tmp_path: Path) -> None:
     async with open_container(
         [a_broker(tmp_path, "a"), a_broker(tmp_path, "b")], directory=tmp_path
