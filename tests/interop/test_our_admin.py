@@ -67,7 +67,7 @@ def scene(java_peer: JavaPeer, new_home: Callable[[str], Path]) -> Iterator[Scen
             bodies = [f"m{number}" for number in range(8)]
             driver.call("consumeStart", name="admin", group=GROUP, topic=TOPIC)
             results = driver.call("send", topic=TOPIC, bodies=bodies, tags="TagA", keys="key1")
-            assert len(driver.call("consumeWait", WAIT_S, name="admin", count=8, timeoutMs=WAIT_MS)) == 8
+            assert len(driver.call("consumeWait", timeout_s=WAIT_S, name="admin", count=8, timeoutMs=WAIT_MS)) == 8
             yield attrs.evolve(half, results=results)
     finally:
         cluster.close()
@@ -238,7 +238,7 @@ def test_offsets_move_for_online_and_offline_groups(scene: Scene) -> None:
     assert [line.split() for line in printed.splitlines()[2:]] == [
         ["broker-a", str(each), "0"] for each in range(4)
     ]
-    scene.driver.call("consumeWait", WAIT_S, name="admin", count=16, timeoutMs=WAIT_MS)
+    scene.driver.call("consumeWait", timeout_s=WAIT_S, name="admin", count=16, timeoutMs=WAIT_MS)
     scene.ours("updateSubGroup", "-b", address, "-g", "OurOffline")
     one = scene.ours(
         "resetOffsetByTime", "-g", "OurOffline", "-t", TOPIC, "-s", "now", "-b", address, "-q", "2", "-o", "1"

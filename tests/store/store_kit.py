@@ -134,7 +134,8 @@ def queried(store: MessageStore, key: str, topic: str = "TopicTest") -> list[byt
 
 def unpack_java_store(target: Path) -> Path:
     with tarfile.open(FIXTURE) as archive:
-        archive.extractall(target, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4
+        archive.extractall(target)
     return target
 
 

@@ -43,6 +43,9 @@ final class PushConsuming {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(arguments.getString("group"));
         consumer.setNamesrvAddr(nameServer);
         consumer.setInstanceName(name);
+        // A second after its start the client's first rebalance and its periodic heartbeat compete for one lock; the
+        // loser sends nothing, and until the next heartbeat every broker refuses its pulls with SUBSCRIPTION_NOT_LATEST.
+        consumer.setHeartbeatBrokerInterval(2_000);
         consumer.setConsumeFromWhere(ConsumeFromWhere.valueOf(
             arguments.containsKey("startFrom") ? arguments.getString("startFrom") : "CONSUME_FROM_FIRST_OFFSET"));
         if (arguments.containsKey("timestamp")) {
