@@ -195,11 +195,12 @@ class Connection:
             fault = error
             commands = error.decoded
         if commands:
-            self._cork.insert()
+            cork = self._cork
+            cork.insert()
             try:
                 self._dispatch(commands)
             finally:
-                self._cork.pull()
+                cork.pull()
         if fault is not None and not self.closed:
             log.warning("undecodable bytes from %s, closing: %s", self.remote_address, fault)
             self._owner.connection_failed(self, fault)
@@ -211,6 +212,7 @@ class Connection:
         find = table.find
         hooks = owner.hooks
         groups: dict[Processor, list[RemotingCommand]] = {}
+        draining = owner.draining
         room = self._room()
         taken = 0
         for command in commands:
@@ -221,7 +223,7 @@ class Connection:
             self.received_requests += 1
             answered = not flag & 2
             if answered:
-                if owner.draining and command.version > V5_3_1:
+                if draining and command.version > V5_3_1:
                     self._refuse(command, ResponseCode.GO_AWAY, GO_AWAY_REMARK)
                     continue
                 if taken >= room:
@@ -240,11 +242,10 @@ class Connection:
             if answered:
                 taken += 1
                 command.tally = TALLY_IN_FLIGHT
-            group = groups.get(entry)
-            if group is None:
-                groups[entry] = [command]
+            if entry in groups:
+                groups[entry].append(command)
             else:
-                group.append(command)
+                groups[entry] = [command]
         if not self.closed:
             self._in_flight += taken
             self._load.in_flight_requests += taken
@@ -257,10 +258,9 @@ class Connection:
         load = self._load
         if len(self._held) >= limits.held_requests or load.queued_bytes > load.max_queued_bytes:
             return 0
-        return min(
-            limits.in_flight_requests - self._in_flight,
-            load.max_in_flight_requests - load.in_flight_requests,
-        )
+        mine = limits.in_flight_requests - self._in_flight
+        all_of_port = load.max_in_flight_requests - load.in_flight_requests
+        return mine if mine < all_of_port else all_of_port
 
     def _refuse(self, request: RemotingCommand, code: int, remark: str) -> None:
         self.refused_requests += 1
@@ -309,8 +309,9 @@ class Connection:
         """Says that a request is held back on purpose: it counts no longer as in flight."""
         if request.tally == TALLY_IN_FLIGHT:
             request.tally = TALLY_HELD
-            self._held[id(request)] = request
-            self._leave_flight()
+            if not self.closed:  # else counted out by `close`
+                self._held[id(request)] = request
+                self._leave_flight()
 
     def _settle(self, request: RemotingCommand) -> bool:
         """Books a request as answered; False if there is nobody to send an answer to."""
@@ -318,15 +319,15 @@ class Connection:
         if tally == TALLY_ANSWERED:
             return False
         request.tally = TALLY_ANSWERED
-        if tally == TALLY_HELD:
-            self._held.pop(id(request), None)
-        elif tally == TALLY_IN_FLIGHT:
+        if self.closed:
+            return False
+        if tally == TALLY_IN_FLIGHT:
             self._leave_flight()
-        return not (self.closed or request.flag & 2)
+        elif tally == TALLY_HELD:
+            self._held.pop(id(request), None)
+        return not request.flag & 2
 
     def _leave_flight(self) -> None:
-        if self.closed:
-            return  # counted out by `close`
         self._in_flight -= 1
         self._load.in_flight_requests -= 1
         if not self._in_flight and self._owner.draining:
@@ -388,8 +389,8 @@ class Connection:
     def _queue(self, buffers: Sequence[bytes | memoryview]) -> None:
         out = self._out
         size = self._out_bytes
+        out += buffers
         for buffer in buffers:
-            out.append(buffer)
             size += len(buffer)
         self._out_bytes = size
         self.sent_frames += 1
@@ -455,8 +456,8 @@ class Connection:
                 if sent == self._out_bytes:
                     out.clear()
                     self._out_bytes = 0
-                else:
-                    self._drop_sent(sent)
+                    return True
+                self._drop_sent(sent)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:

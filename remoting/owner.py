@@ -71,6 +71,8 @@ class Cork:
             self._flush()
 
     def _flush(self) -> None:
+        if len(self._dirty) == 1:
+            self._dirty.pop().flush()
         while self._dirty:
             connections, self._dirty = self._dirty, []
             for connection in connections:

@@ -166,7 +166,6 @@ class Cleaner:
         minimum = self._log.min_offset
         if minimum <= self._cleaned_min_offset:
             return
-        self._cleaned_min_offset = minimum
         for queue in list(self._queues.queues.values()):
             with self._lock:
                 queue.delete_expired_files(minimum)
@@ -174,3 +173,4 @@ class Cleaner:
         if self._index is not None:
             with self._lock:
                 self._index.delete_expired_files(minimum)
+        self._cleaned_min_offset = minimum

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from store.files import FileSystem
 
 
+_NEVER = 1 << 62
+
+
 @attrs.frozen
 class CommitLogStatistics:
     """Offsets in bytes; `file_count` includes a file that was created ahead."""
@@ -44,6 +47,10 @@ class CommitLog:
         hot_bytes: How far behind the tail a read may use the mapping. Farther back, and
             before the tail that recovery found, pages may be cold: the page cache is
             asked first.
+
+    Attributes:
+        tail: Where the next record goes.
+        next_file_from: The tail behind which the successor of the last file is wanted.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class CommitLog:
         self._removed: list[LogFile] = []
         self._hot_bytes = hot_bytes
         self._hot_floor = 0
+        self.next_file_from = _NEVER
         self.tail = 0
         self.min_offset = 0
         self.flushed = 0
@@ -115,19 +123,38 @@ class CommitLog:
     def _create(self, base: int) -> LogFile:
         return open_log_file(self._directory_of(base), base, self.file_size, self._disk, create=True)
 
+    @property
     def needs_next_file(self) -> bool:
         """True once the last file is half full and its successor does not exist."""
-        return self._ahead is None and self._active is not None and (
-            self.tail - self._active.base
-        ) * 2 > self.file_size  # fmt: skip
+        return self.tail > self.next_file_from
 
-    def prepare_next_file(self) -> None:
-        """Create and map the successor of the last file; blocking, for a worker thread."""
+    def prepare_next_file(self) -> LogFile | None:
+        """Create and map the successor of the last file; blocking, for a worker thread.
+
+        Returns:
+            What `keep_next_file` shall get.
+        """
         active = self._active
-        if active is not None and self._ahead is None:
-            ahead = self._create(active.base + active.size)
-            _ = ahead.view
+        if active is None or self._ahead is not None:
+            return None
+        ahead = self._create(active.base + active.size)
+        _ = ahead.view
+        return ahead
+
+    def keep_next_file(self, ahead: LogFile | None) -> None:
+        """Take what `prepare_next_file` made, unless the log did not wait for it; in the event loop."""
+        if ahead is None:
+            return
+        active = self._active
+        if self._ahead is None and active is not None and ahead.base == active.base + active.size:
             self._ahead = ahead
+            self.next_file_from = _NEVER
+        else:
+            ahead.file.close()
+
+    def _activate(self, active: LogFile | None) -> None:
+        self._active = active
+        self.next_file_from = _NEVER if active is None else active.base + active.size // 2
 
     def set_tail(self, tail: int) -> None:
         """Declare everything behind `tail` void: drop later files, clear the rest of this one.
@@ -148,7 +175,7 @@ class CommitLog:
         bases = self.bases()
         self.min_offset = bases[0] if bases else tail
         last = self._files[bases[-1]] if bases else None
-        self._active = last if last is not None and tail < last.base + last.size else None
+        self._activate(last if last is not None and tail < last.base + last.size else None)
 
     def _drop(self, base: int) -> None:
         file = self._files.pop(base)
@@ -205,7 +232,8 @@ class CommitLog:
             if ahead is None or ahead.base != tail:
                 ahead = self._create(tail)
             self._ahead = None
-            self._active = self._files[tail] = active = ahead
+            self._files[tail] = active = ahead
+            self._activate(ahead)
         return tail, active.base + active.size - tail
 
     def at_file_end(self) -> bool:

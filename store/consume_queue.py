@@ -11,19 +11,22 @@ bytes of a pair only ever grow.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from store.errors import StoreMissingError
-from store.mapped_files import file_name, list_bases
+from store.mapped_files import file_name, split_sound
 from store.message_codec import topic_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from store.files import FileSystem
+
+log = logging.getLogger("rocketmq.store")
 
 UNIT = struct.Struct(">qiq")
 UNIT_BYTES = UNIT.size
@@ -41,6 +44,7 @@ class ConsumeQueue:
         max_offset: One more than the last unit that readers see.
         min_offset: First unit whose message still is in the commit log.
         max_physical: End in the commit log of the last unit's message; -1 when empty.
+        cut_end: Where the units ended before `load` gave up files that did not fit; -1 when it did not.
     """
 
     __slots__ = (
@@ -48,6 +52,7 @@ class ConsumeQueue:
         "_disk",
         "_tail",
         "_units_per_file",
+        "cut_end",
         "directory",
         "dirty",
         "file_size",
@@ -77,6 +82,7 @@ class ConsumeQueue:
         self.max_offset = 0
         self.min_offset = 0
         self.max_physical = -1
+        self.cut_end = -1
         self.dirty = False
         self.unsynced: set[int] = set()
         self.removed = False
@@ -87,11 +93,30 @@ class ConsumeQueue:
     def load(self) -> None:
         """List the files and find the end: the first empty unit of the last file that has any.
 
-        Raises:
-            StoreCorruptError: files do not have the configured size.
+        A file of another size than the configured one, or one behind a hole, is given up with all
+        behind it: recovery makes them again from the log.
         """
-        self._bases = list_bases(self.directory, self.file_size, self._disk)
-        self._set_end(self._first_unit_where(lambda _physical, _size: False))
+        self._bases, unfit = split_sound(self.directory, self.file_size, self._disk)
+        if unfit:
+            self._give_up(unfit)
+        self._set_end(self._first_unit_where())
+
+    def _give_up(self, bases: list[int]) -> None:
+        paths = [os.path.join(self.directory, file_name(base)) for base in bases]
+        sizes = [self._disk.file_size(path) for path in paths]
+        if len(bases) > 1 or sizes[0] > 0:
+            log.warning(
+                "%s has %d bytes or follows a hole: it and all behind it are made again from the log",
+                paths[0],
+                sizes[0],
+            )
+            self.cut_end = 0
+            for base, path, size in zip(bases, paths, sizes, strict=True):
+                units = self._units_in(path, size // UNIT_BYTES)
+                if units:
+                    self.cut_end = base // UNIT_BYTES + units
+        for path in paths:
+            self._disk.remove(path)
 
     def truncate(self, physical_limit: int) -> bool:
         """Drop units at and behind the commit log offset `physical_limit`.
@@ -131,29 +156,35 @@ class ConsumeQueue:
         self.dirty = False
         self.unsynced.clear()
 
-    def _first_unit_where(self, past: Callable[[int, int], bool]) -> int:
+    def _first_unit_where(self, past: Callable[[int, int], bool] | None = None) -> int:
         """First offset whose unit is empty or for which `past` holds; that must be monotone."""
-
-        def beyond(data: bytes) -> bool:
-            physical, size, _ = UNIT.unpack(data)
-            return size <= 0 or physical < 0 or (size != PADDING_SIZE and past(physical, size))
-
         for base in reversed(self._bases):
-            file = self._disk.open(os.path.join(self.directory, file_name(base)), writable=False)
-            try:
-                if beyond(file.pread(UNIT_BYTES, 0)):
-                    continue
-                low, high = 1, self._units_per_file
-                while low < high:
-                    middle = (low + high) // 2
-                    if beyond(file.pread(UNIT_BYTES, middle * UNIT_BYTES)):
-                        high = middle
-                    else:
-                        low = middle + 1
-                return base // UNIT_BYTES + low
-            finally:
-                file.close()
+            path = os.path.join(self.directory, file_name(base))
+            units = self._units_in(path, self._units_per_file, past)
+            if units:
+                return base // UNIT_BYTES + units
         return self._bases[0] // UNIT_BYTES if self._bases else 0
+
+    def _units_in(self, path: str, capacity: int, past: Callable[[int, int], bool] | None = None) -> int:
+        """Units of a file of `capacity` before the first that is empty or for which `past` holds."""
+        file = self._disk.open(path, writable=False)
+        try:
+            low, high = 0, capacity
+            middle = 0
+            while low < high:
+                physical, size, _ = UNIT.unpack(file.pread(UNIT_BYTES, middle * UNIT_BYTES))
+                if (
+                    size <= 0
+                    or physical < 0
+                    or (size != PADDING_SIZE and past is not None and past(physical, size))
+                ):
+                    high = middle
+                else:
+                    low = middle + 1
+                middle = (low + high) // 2
+            return low
+        finally:
+            file.close()
 
     def _unit_on_disk(self, offset: int) -> tuple[int, int, int]:
         data = self._read_file(offset, 1, blocking=True)

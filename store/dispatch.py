@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from store.put_times import PutTimes
     from store.queue_table import QueueTable
 
+_new_tuple = tuple.__new__  # a third of what the constructor of a named tuple takes
 _KEYS = PROPERTY_KEYS.encode()
 _TAGS = PROPERTY_TAGS.encode()
 _UNIQ_KEY = PROPERTY_UNIQ_CLIENT_MESSAGE_ID_KEYIDX.encode()
@@ -143,12 +144,11 @@ class Dispatcher:
                 if not queue.dirty:
                     queues.mark_dirty(queue)
                 if listened:
-                    arrivals.append(
-                        Arrival(
-                            message.topic, message.queue_id, queue_offset + 1, tags_code, timestamp, physical,
-                            size, message.properties,
-                        )
+                    arrival = (
+                        message.topic, message.queue_id, queue_offset + 1, tags_code, timestamp, physical,
+                        size, message.properties,
                     )  # fmt: skip
+                    arrivals.append(_new_tuple(Arrival, arrival))
             if (
                 index is not None
                 and message.properties

@@ -21,10 +21,26 @@ import attrs
 from store.errors import StoreIOError, StoreLockedError, StoreMissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     ReadableBuffer = bytes | bytearray | memoryview
 
 _RWF_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
-_fdatasync = getattr(os, "fdatasync", os.fsync)
+
+
+def _full_sync(fd: int) -> None:
+    """What macOS has: its ``fsync`` alone leaves the bytes in the device's cache."""
+    command = getattr(fcntl, "F_FULLFSYNC", None)
+    if command is not None:
+        try:
+            fcntl.fcntl(fd, command)
+        except OSError:
+            os.fsync(fd)  # a file system that does not know the command
+    else:
+        os.fsync(fd)
+
+
+_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", _full_sync)
 
 
 @attrs.frozen
@@ -161,9 +177,10 @@ class OsFile:
     def pwrite(self, data: ReadableBuffer, offset: int) -> None:
         try:
             written = os.pwrite(self._fd, data, offset)
-            view = memoryview(data)
-            while written < view.nbytes:
-                written += os.pwrite(self._fd, view[written:], offset + written)
+            if written != len(data):
+                view = memoryview(data)
+                while written < view.nbytes:
+                    written += os.pwrite(self._fd, view[written:], offset + written)
         except OSError as error:
             raise _translated(error, "write", self.path) from error
 

@@ -19,6 +19,7 @@ entries first, then header, then slots: a reader never follows a slot into the v
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import sys
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     from store.clock import Clock
     from store.files import FileSystem, StoreFile
+
+log = logging.getLogger("rocketmq.store")
 
 HEADER = struct.Struct(">qqqqii")
 HEADER_BYTES = HEADER.size
@@ -338,12 +341,22 @@ class MessageIndex:
         return len(self._pending)
 
     def load(self) -> None:
-        """Open the existing files. One of another size belongs to another setting: it is dropped."""
+        """Open the existing files.
+
+        One of another size is dropped with all behind it: recovery makes them again from the log.
+        """
+        size = HEADER_BYTES + self._slots * 4 + self._capacity * ENTRY_BYTES
+        unfit = False
         for name in self._disk.listdir(self._directory):
             if len(name) != _NAME_DIGITS or not name.isdigit():
                 continue
             path = os.path.join(self._directory, name)
-            if self._disk.file_size(path) != HEADER_BYTES + self._slots * 4 + self._capacity * ENTRY_BYTES:
+            if not unfit and self._disk.file_size(path) != size:
+                unfit = True
+                log.warning(
+                    "%s has not %d bytes: it and all behind it are made again from the log", path, size
+                )
+            if unfit:
                 self._disk.remove(path)
                 continue
             file = IndexFile(path, self._slots, self._capacity, self._disk, create=False)

@@ -51,6 +51,20 @@ def list_bases(directory: str, file_size: int, files: FileSystem) -> list[int]:
     return bases
 
 
+def split_sound(directory: str, file_size: int, files: FileSystem) -> tuple[list[int], list[int]]:
+    """Start offsets of the leading files that fit together, and of all behind them.
+
+    For files that can be made again: where `list_bases` refuses, the second list begins.
+    An empty last file is among the second.
+    """
+    bases = [int(name) for name in files.listdir(directory) if len(name) == NAME_DIGITS and name.isdigit()]
+    for index, base in enumerate(bases):
+        path = os.path.join(directory, file_name(base))
+        if files.file_size(path) != file_size or (index and base != bases[index - 1] + file_size):
+            return bases[:index], bases[index:]
+    return bases, []
+
+
 class LogFile:
     """One commit log file, open, with a read-only mapping made at first use.
 

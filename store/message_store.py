@@ -261,11 +261,11 @@ class MessageStore:
 
     async def _create_files_ahead(self) -> None:
         while True:
-            if not self._log.needs_next_file():
+            if not self._log.needs_next_file:
                 self._next_file_wanted = trio.Event()
                 await self._next_file_wanted.wait()
             try:
-                await trio.to_thread.run_sync(self._log.prepare_next_file)
+                self._log.keep_next_file(await trio.to_thread.run_sync(self._log.prepare_next_file))
             except StoreError as error:
                 log.warning("next commit log file cannot be created ahead of time: %s", error)
                 await trio.sleep(1)
@@ -311,10 +311,12 @@ class MessageStore:
             return self._refused(messages, PutStatus.OS_PAGE_CACHE_BUSY)
         now = self._clock.now_ms()
         rates = self._stats.rates
-        rates.tick(now)
+        if now >= rates.tick_at_ms:
+            rates.tick(now)
         results: list[PutResult] = []
         index = 0
-        before = self._log.tail
+        log_ = self._log
+        before = log_.tail
         while index < len(messages):
             try:
                 index, written = self._appender.append_in_file(messages, index, now, results)
@@ -324,11 +326,12 @@ class MessageStore:
             if written:
                 self._last_store_timestamp = now
                 rates.counts[PUT] += len(written)
-                self._dispatcher.appended(written, now, self._log.tail)
-        if self._log.tail != before:
-            rates.counts[PUT_BYTES] += self._log.tail - before
+                self._dispatcher.appended(written, now, log_.tail)
+        tail = log_.tail
+        if tail != before:
+            rates.counts[PUT_BYTES] += tail - before
             self._flush.appended()
-            if self._log.needs_next_file() and not self._next_file_wanted.is_set():
+            if tail > log_.next_file_from and not self._next_file_wanted.is_set():
                 self._next_file_wanted.set()
                 self._cleaner.look_now()
         return results

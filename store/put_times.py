@@ -44,7 +44,10 @@ class PutTimes:
         if now_ms >= self._turns_at:
             self._turn(now_ms)
         times = self._current
-        times[elapsed_ms] = times.get(elapsed_ms, 0) + count
+        if elapsed_ms in times:
+            times[elapsed_ms] += count
+        else:
+            times[elapsed_ms] = count
         if elapsed_ms > self.longest_ms:
             self.longest_ms = elapsed_ms
 

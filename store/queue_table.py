@@ -44,11 +44,7 @@ class QueueTable:
         return QueueTableStatistics(len(self.queues), len(self._dirty), len(self._unsynced))
 
     def load(self) -> None:
-        """Find the queues on disk and their ends; blocking.
-
-        Raises:
-            StoreCorruptError: files do not have the configured size.
-        """
+        """Find the queues on disk and their ends; blocking."""
         self._disk.makedirs(self._directory)
         for topic in self._disk.listdir(self._directory):
             topic_directory = os.path.join(self._directory, topic)

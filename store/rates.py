@@ -16,12 +16,16 @@ class Rates:
 
     Args:
         names: Counter names, in the order of `counts`.
+
+    Attributes:
+        tick_at_ms: `tick` has nothing to do before.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._index = {name: i for i, name in enumerate(names)}
         self.counts = [0] * len(names)
         self._second = -1
+        self.tick_at_ms = 0
         self._history: deque[tuple[int, tuple[int, ...]]] = deque(maxlen=WINDOWS_S[-1] + 1)
 
     def tick(self, now_ms: int) -> None:
@@ -29,6 +33,7 @@ class Rates:
         second = now_ms // 1000
         if second != self._second:
             self._second = second
+            self.tick_at_ms = second * 1000 + 1000
             self._history.append((second, tuple(self.counts)))
 
     def total(self, name: str) -> int:

@@ -1,9 +1,14 @@
-"""What goes into a store and what comes out of it."""
+"""What goes into a store and what comes out of it.
+
+Messages and their results are structs because one of each is made for every send.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import NamedTuple
+
+import msgspec
 
 from remoting.protocol.message import encode_message_id
 
@@ -38,7 +43,7 @@ class GetStatus(Enum):
     OFFSET_RESET = "OFFSET_RESET"
 
 
-class Message:
+class Message(msgspec.Struct, eq=False):
     """One message to store. Hosts of 20 bytes (IPv6) set their sysFlag bit by themselves.
 
     Attributes:
@@ -52,44 +57,24 @@ class Message:
             indexed too, from the properties.
     """
 
-    __slots__ = (
-        "body", "born_host", "born_timestamp", "flag", "keys", "prepared_transaction_offset", "properties",
-        "queue_id", "reconsume_times", "sys_flag", "tags_code", "topic",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        topic: str,
-        queue_id: int,
-        flag: int,
-        sys_flag: int,
-        born_timestamp: int,
-        born_host: bytes,
-        body: bytes | memoryview,
-        properties: bytes,
-        tags_code: int = 0,
-        keys: tuple[str, ...] = (),
-        reconsume_times: int = 0,
-        prepared_transaction_offset: int = 0,
-    ) -> None:
-        self.topic = topic
-        self.queue_id = queue_id
-        self.flag = flag
-        self.sys_flag = sys_flag
-        self.born_timestamp = born_timestamp
-        self.born_host = born_host
-        self.body = body
-        self.properties = properties
-        self.tags_code = tags_code
-        self.keys = keys
-        self.reconsume_times = reconsume_times
-        self.prepared_transaction_offset = prepared_transaction_offset
+    topic: str
+    queue_id: int
+    flag: int
+    sys_flag: int
+    born_timestamp: int
+    born_host: bytes
+    body: bytes | memoryview
+    properties: bytes
+    tags_code: int = 0
+    keys: tuple[str, ...] = ()
+    reconsume_times: int = 0
+    prepared_transaction_offset: int = 0
 
     def __repr__(self) -> str:
         return f"<Message {self.topic!r}-{self.queue_id} body={len(self.body)}>"
 
 
-class PutResult:
+class PutResult(msgspec.Struct, eq=False, gc=False):
     """Where a message went, or why it did not.
 
     Attributes:
@@ -97,25 +82,15 @@ class PutResult:
         physical_offset: First byte in the commit log; -1 when nothing was stored.
         size: Bytes in the commit log.
         store_timestamp: Milliseconds since the epoch.
+        store_host: Address and port of the store, as in the message; empty when nothing was stored.
     """
 
-    __slots__ = ("_store_host", "physical_offset", "queue_offset", "size", "status", "store_timestamp")
-
-    def __init__(
-        self,
-        status: PutStatus,
-        queue_offset: int = -1,
-        physical_offset: int = -1,
-        size: int = 0,
-        store_timestamp: int = 0,
-        store_host: bytes = b"",
-    ) -> None:
-        self.status = status
-        self.queue_offset = queue_offset
-        self.physical_offset = physical_offset
-        self.size = size
-        self.store_timestamp = store_timestamp
-        self._store_host = store_host
+    status: PutStatus
+    queue_offset: int = -1
+    physical_offset: int = -1
+    size: int = 0
+    store_timestamp: int = 0
+    store_host: bytes = b""
 
     def __repr__(self) -> str:
         return (
@@ -135,7 +110,7 @@ class PutResult:
     @property
     def msg_id(self) -> str:
         """Offset message id; ``""`` when nothing was stored."""
-        return encode_message_id(self._store_host, self.physical_offset) if self._store_host else ""
+        return encode_message_id(self.store_host, self.physical_offset) if self.store_host else ""
 
 
 class GetResult:

@@ -151,7 +151,7 @@ class Recovery:
                 self._index.repair(0, -1, self._release)
             self._log.reset(0)
             return RecoveryReport(self._clean, 0, 0, 0, 0, False)
-        start = self._choose_start(bases)
+        start = min(self._choose_start(bases), self._first_cut(bases))
         rebuilt = False
         try:
             tail = self._dispatch_from(start, bases)
@@ -214,6 +214,22 @@ class Recovery:
             if front_lost or queue.max_physical < 0 or self._last_message(queue, bases[0]) is None:
                 queue.restart_at(0)
             loss = min(loss, max(queue.max_physical, bases[0]))
+        return loss
+
+    def _first_cut(self, bases: list[int]) -> int:
+        """From where on files of a queue are missing for sure; behind every log when none are.
+
+        That is where files were given up while loading, and the front of a queue that does not
+        begin at 0 in a log that does.
+        """
+        loss = 1 << 62
+        for queue in self._queues.queues.values():
+            front_lost = bases[0] == 0 and queue.first_file_offset > 0
+            if queue.cut_end >= 0 or front_lost:
+                self._shortened.add(queue)
+                if front_lost or queue.max_physical < 0 or self._last_message(queue, bases[0]) is None:
+                    queue.restart_at(0)
+                loss = min(loss, max(queue.max_physical, bases[0]))
         return loss
 
     def _ends_at(self, tail: int) -> bool:
@@ -371,6 +387,9 @@ class Recovery:
     def _settle_queues(self) -> None:
         min_physical = self._log.min_offset
         for queue in list(self._queues.queues.values()):
+            if queue.cut_end > queue.max_offset and queue.max_physical <= min_physical:
+                # All its messages are expired: only the files that were given up knew its end.
+                queue.restart_at(queue.cut_end)
             queue.next_offset = queue.max_offset
             data = queue.read(queue.min_offset, 1, blocking=True)
             if data:

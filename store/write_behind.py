@@ -78,6 +78,7 @@ class WriteBehind:
         self.checkpoint = Checkpoint()
         self.unwritten = 0
         self._wake = trio.Event()
+        self._awake = False
         self._enough = trio.Event()
         self._written = trio.Event()
         self._passes = 0
@@ -89,10 +90,11 @@ class WriteBehind:
 
     def dispatched(self, count: int) -> None:
         """`count` queue units came into memory; call in the event loop."""
-        self.unwritten += count
-        if not self._wake.is_set():
+        self.unwritten = unwritten = self.unwritten + count
+        if not self._awake:
+            self._awake = True
             self._wake.set()
-        if self.unwritten > _EARLY_ENTRIES and not self._enough.is_set():
+        if unwritten > _EARLY_ENTRIES and not self._enough.is_set():
             self._enough.set()
 
     async def run(self) -> None:
@@ -104,6 +106,7 @@ class WriteBehind:
                 with trio.move_on_after(self._config.flush_interval_consume_queue / 1000):
                     await self._enough.wait()
                 self._wake = trio.Event()
+                self._awake = False
                 self._enough = trio.Event()
                 try:
                     await self.write()

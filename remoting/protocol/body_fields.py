@@ -151,7 +151,10 @@ def _read_integer(value: Any) -> int:
         raise TypeError("not a number")
     if isinstance(value, str) and len(value) > 20:
         raise ValueError("not an int64")
-    number = int(value)
+    try:
+        number = int(value)
+    except (OverflowError, ValueError):
+        raise ValueError("not an int64") from None
     if not -(2**63) <= number < 2**63:
         raise ValueError("not an int64")
     return number
@@ -160,7 +163,10 @@ def _read_integer(value: Any) -> int:
 def _read_number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError("not a number")
-    return float(value)
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        raise ValueError("not a number") from None
 
 
 def _read_boolean(value: Any) -> bool:

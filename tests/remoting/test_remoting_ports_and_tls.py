@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
-from wire_rig import HOST, accepted, connect, echo_table, serving
+from wire_rig import HOST, accepted, connect, echo_table, request_bytes, serving, until
 
 from remoting import (
     ChannelListener,
     ConnectError,
     Connection,
+    ConnectionLimits,
     RemotingClient,
     RemotingClientConfig,
     RemotingCommand,
@@ -155,6 +156,25 @@ class TestTls:
             assert (await client.invoke(f"{HOST}:{server.port}", RemotingCommand.request(10), 5000)).code == 0
             await server.drain(5)
             assert not server.connections
+
+    async def test_who_does_not_read_an_encrypted_connection_is_cut_with_a_log_line(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        table = echo_table()
+        table.call([11], lambda _, request: request.response(0, body=bytes(1_000_000)))
+        async with serving(table, limits=ConnectionLimits(queued_bytes=3_000_000)) as server:
+            peer = await connect(server)
+            context = TlsSettings(enabled=True).client_context()
+            stream = trio.SSLStream(peer.stream, context, https_compatible=True)
+            for _ in range(1000):
+                try:
+                    await stream.send_all(request_bytes(11))
+                except trio.BrokenResourceError:
+                    break
+            await until(lambda: not server.connections)
+            assert "does not read its answers" in caplog.text
+            assert server.load.queued_bytes == 0
+            assert await answered(server.port, TLS_CLIENT)
 
     async def test_half_a_handshake_ends_only_itself(self) -> None:
         async with serving(echo_table()) as server:

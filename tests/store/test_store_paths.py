@@ -46,6 +46,17 @@ def test_the_same_root_is_refused_and_its_owner_named(tmp_path: Path) -> None:
     closed(opened(tmp_path))
 
 
+def test_the_same_root_behind_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "parent").symlink_to(tmp_path)
+    with open_store(tmp_path / "link"):
+        for name in ("real", "parent/real", "parent/link"):
+            with pytest.raises(StoreLockedError, match="real: store path is already used by broker broker-a"):
+                make_store(tmp_path / name).reserve()
+    closed(opened(tmp_path / "parent" / "link"))
+
+
 @pytest.mark.parametrize("key", ["store_path_commit_log", "store_path_consume_queue"])
 def test_a_shared_log_or_queue_directory_is_refused(tmp_path: Path, key: str) -> None:
     (tmp_path / "shared").mkdir()

@@ -220,6 +220,40 @@ def test_a_failure_in_the_second_file_keeps_what_the_first_took(tmp_path: Path) 
         assert len(bodies(store)) == 3
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_the_next_file_cannot_be_created(tmp_path: Path, number: int) -> None:
+    disk = FaultyDisk()
+    store = opened(tmp_path, files=disk)
+    put_ok(store, *(message(i, body=bytes(1000)) for i in range(3)))
+    disk.hook = failing("create", f"{4096:020d}", number)
+    for _ in range(2):
+        [result] = store.put([message(3, body=bytes(1000))])
+        full = number == errno.ENOSPC
+        assert result.status.name == ("SERVICE_NOT_AVAILABLE" if full else "CREATE_MAPPED_FILE_FAILED")
+        assert (result.queue_offset, result.physical_offset, result.msg_id) == (-1, -1, "")
+    assert len(bodies(store)) == 3
+    disk.hook = lambda _operation, _path, _detail: None
+    [result] = put_ok(store, message(3, body=bytes(1000)))
+    assert (result.queue_offset, result.physical_offset) == (3, 4096)
+    closed(store, clean=False)
+    with open_store(tmp_path) as store:
+        assert len(bodies(store)) == 4
+
+
+def test_a_next_file_that_came_too_late_is_let_go(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, *(message(i, body=bytes(1000)) for i in range(3)))
+        assert store._log.needs_next_file
+        late = store._log.prepare_next_file()
+        put_ok(store, message(3, body=bytes(1000)))
+        store._log.keep_next_file(late)
+        put_ok(store, *(message(i, body=bytes(1000)) for i in range(4, 6)))
+        assert store._log.needs_next_file
+        store._log.keep_next_file(store._log.prepare_next_file())
+        assert not store._log.needs_next_file
+        assert store.statistics().commit_log.file_count == 3
+
+
 def test_arrivals_are_told_once_per_batch(tmp_path: Path) -> None:
     heard: list[list[Arrival]] = []
     with open_store(tmp_path) as store:

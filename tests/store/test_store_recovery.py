@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from typing import TYPE_CHECKING
@@ -430,6 +431,87 @@ def test_a_hole_between_log_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreCorruptError, match="one is missing"):
         store.load()
     closed(store)
+
+
+def queue_files(root: Path, queue_id: int = 0) -> list[Path]:
+    return sorted((root / "consumequeue" / "TopicTest" / str(queue_id)).iterdir())
+
+
+def index_files(root: Path) -> list[Path]:
+    return sorted((root / "index").iterdir())
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_consume_queue_file_missing_anywhere(tmp_path: Path, clean: bool, which: int) -> None:
+    tail = fill(tmp_path, clean=clean)
+    assert len(queue_files(tmp_path)) == 3
+    queue_files(tmp_path)[which].unlink()
+    check_twice(tmp_path, tail=tail)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("size", [0, 19, 180, 220, 4096])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_consume_queue_file_of_wrong_size(tmp_path: Path, clean: bool, size: int, which: int) -> None:
+    tail = fill(tmp_path, clean=clean)
+    os.truncate(queue_files(tmp_path)[which], size)
+    check_twice(tmp_path, tail=tail)
+
+
+def test_only_the_log_behind_a_missing_consume_queue_file_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, clean=True)
+    queue_files(tmp_path)[1].unlink()
+    with open_store(tmp_path) as store:
+        assert store.recovery is not None
+        assert store.recovery.start > 0
+        assert 30 <= store.recovery.messages < COUNT
+        check(store)
+    assert "made again from the log" in caplog.text
+
+
+def test_consume_queues_and_index_are_made_again_in_a_newly_configured_size(tmp_path: Path) -> None:
+    tail = fill(tmp_path, clean=True)
+    sizes = {"mapped_file_size_consume_queue": 300, "max_index_num": 50}
+    with open_store(tmp_path, **sizes) as store:
+        assert store.max_phy_offset == tail
+        check(store)
+    assert {path.stat().st_size for path in queue_files(tmp_path)} == {300}
+
+
+def test_a_queue_without_messages_keeps_its_end_when_its_files_do_not_fit(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+    changes = {"clock": clock, "delete_commit_log_files_interval": 0}
+    with open_store(tmp_path, **changes) as store:
+        put_ok(store, *(message(i, topic="Old") for i in range(7)))
+        put_ok(store, *(message(i, body=bytes(1000)) for i in range(12)))
+        clock.current_ms = 1 << 60
+        for _ in range(3):
+            store._cleaner.delete_manually()
+            store._cleaner.pass_once()
+        assert store.min_offset("Old", 0) == store.max_offset("Old", 0) == 7
+    with open_store(tmp_path, mapped_file_size_consume_queue=300) as store:
+        assert (store.min_offset("Old", 0), store.max_offset("Old", 0)) == (7, 7)
+        assert put_ok(store, message(topic="Old"))[0].queue_offset == 7
+        assert bodies(store, "Old") == [b"body-0"]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("size", [0, 100, 100_000])
+@pytest.mark.parametrize("which", [0, -1])
+def test_index_file_of_wrong_size(tmp_path: Path, clean: bool, size: int, which: int) -> None:
+    store = opened(tmp_path, max_index_num=50)
+    for i in range(COUNT):
+        put_ok(store, message(i, queue_id=i % 2, keys=(f"U{i}", "all"), tags="A", extra=PADDING))
+    store._behind.write_blocking()
+    closed(store, clean=clean)
+    assert len(index_files(tmp_path)) > 2
+    os.truncate(index_files(tmp_path)[which], size)
+    with open_store(tmp_path, max_index_num=50) as store:
+        assert [queried(store, f"U{i}") for i in range(COUNT)] == [[body] for body in EXPECTED]
+        check(store)
 
 
 def test_progress_is_told_and_a_second_crash_is_survived(tmp_path: Path) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from store_kit import ManualClock, bodies, closed, make_store, message, open_store, opened, put_ok
+from store_kit import (
+    START_MS,
+    FaultyDisk,
+    ManualClock,
+    bodies,
+    closed,
+    failing,
+    make_store,
+    message,
+    open_store,
+    opened,
+    put_ok,
+)
 
-from store import MessageStoreConfig, OsFileSystem, PutStatus
+from store import MessageStoreConfig, OsFileSystem, PutStatus, StoreError
 from store.files import DiskSpace
 from store.retention import Cleaning, DiskLimits, decide_cleaning, is_time_to_delete
 
@@ -148,6 +161,43 @@ def test_a_fuller_disk_takes_unexpired_files_only_when_allowed(
     store._cleaner.pass_once()
     assert file_names(tmp_path) == left
     assert store.writable
+    closed(store)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_the_file_that_is_written_is_never_deleted(tmp_path: Path, prepared: bool) -> None:
+    store, disk, clock = filled(tmp_path, delete_file_batch_max=100)
+    if prepared:
+        store._log.keep_next_file(store._log.prepare_next_file())
+    active = store._log.tail // 4096
+    clock.advance(1000 * HOUR_MS)
+    disk.used = 0.99
+    store.delete_expired_files()
+    for _ in range(5):
+        store._cleaner.pass_once()
+    assert file_names(tmp_path)[0] == active
+    assert bodies(store)
+    disk.used = 0.1
+    store._cleaner.pass_once()
+    put_ok(store, *(message(i, body=bytes(1000)) for i in range(5)))
+    assert len(bodies(store)) >= 6
+    closed(store)
+
+
+def test_queues_follow_the_log_after_a_pass_that_failed(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    clock = ManualClock(START_MS)
+    store = opened(tmp_path, files=disk, clock=clock, delete_commit_log_files_interval=0)
+    put_ok(store, *(message(i, body=bytes([i]) * 1000) for i in range(30)))
+    store._behind.write_blocking()
+    clock.current_ms = 1 << 60
+    store.delete_expired_files()
+    disk.hook = failing("remove", "consumequeue", errno.EIO)
+    with pytest.raises(StoreError):
+        store._cleaner.pass_once()
+    disk.hook = lambda _operation, _path, _detail: None
+    store._cleaner.pass_once()
+    assert store.min_offset("TopicTest", 0) == 27
     closed(store)
 
 
