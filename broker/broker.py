@@ -237,7 +237,7 @@ class Broker:
             await trio.to_thread.run_sync(store.reserve)
             undo.callback(store.release)
             undo.push_async_callback(self._shut_down, store)
-            client = RemotingClient(self._client_config)
+            client = RemotingClient(self._client_config, tls=self._transport.tls)
             context = self._build(root, store, client)
             await trio.to_thread.run_sync(self._load, context)
             context.topics.on_change = context.registration.notify_change

@@ -134,10 +134,10 @@ class ClientRequests:
         context = self.context
         if context.config.reject_pull_consumer_enable and consumer.consume_type == _CONSUME_ACTIVELY:
             return
-        self._fingerprints[consumer.group_name] = beat.heartbeat_fingerprint
         group = context.groups.find(consumer.group_name)
         if group is None:
             return
+        self._fingerprints[consumer.group_name] = beat.heartbeat_fingerprint
         subscriptions = [each for each in consumer.subscription_data_set if each.topic]
         found = [context.topics.get(subscription.topic or "") for subscription in subscriptions]
         context.topics.create_in_send_back(

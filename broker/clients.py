@@ -209,7 +209,7 @@ class ConsumerManager:
         if old is None:
             _log.info("consumer %s joins group %s", client.client_id, info.group)
         else:
-            _log.error(
+            _log.warning(
                 "consumer %s of group %s is now %s on the same connection",
                 old.client_id, info.group, client.client_id,
             )  # fmt: skip

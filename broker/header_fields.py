@@ -6,6 +6,7 @@ with a remark that names the field.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from broker.remarks import custom_field_is_null
@@ -15,9 +16,39 @@ from remoting.protocol.response_code import ResponseCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["boolean", "optional_integer", "required", "required_integer"]
+__all__ = [
+    "boolean",
+    "integer32",
+    "integer64",
+    "optional_integer",
+    "required",
+    "required_integer",
+    "required_integer32",
+]
 
-_OUT_OF_RANGE = 2**63
+_is_number = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII).fullmatch
+
+
+def integer32(text: str) -> int:
+    """The number that Java's `Integer.parseInt` reads.
+
+    Raises:
+        ValueError: it reads none.
+    """
+    if len(text) < 10 and text.isdecimal() and text.isascii():
+        return int(text)
+    return _within(text, 2**31)
+
+
+def integer64(text: str) -> int:
+    """The number that Java's `Long.parseLong` reads.
+
+    Raises:
+        ValueError: it reads none.
+    """
+    if len(text) < 19 and text.isdecimal() and text.isascii():
+        return int(text)
+    return _within(text, 2**63)
 
 
 def required(fields: Mapping[str, str], name: str) -> str:
@@ -38,7 +69,24 @@ def required_integer(fields: Mapping[str, str], name: str) -> int:
     Raises:
         CommandError: 1, it is missing or no 64-bit number.
     """
-    return _integer(required(fields, name), name)
+    value = required(fields, name)
+    try:
+        return integer64(value)
+    except ValueError as error:
+        raise _no_number(value, name) from error
+
+
+def required_integer32(fields: Mapping[str, str], name: str) -> int:
+    """The field's number.
+
+    Raises:
+        CommandError: 1, it is missing or no 32-bit number.
+    """
+    value = required(fields, name)
+    try:
+        return integer32(value)
+    except ValueError as error:
+        raise _no_number(value, name) from error
 
 
 def optional_integer(fields: Mapping[str, str], name: str, default: int = 0) -> int:
@@ -48,7 +96,12 @@ def optional_integer(fields: Mapping[str, str], name: str, default: int = 0) -> 
         CommandError: 1, it is no 64-bit number.
     """
     value = fields.get(name)
-    return _integer(value, name) if value else default
+    if not value:
+        return default
+    try:
+        return integer64(value)
+    except ValueError as error:
+        raise _no_number(value, name) from error
 
 
 def boolean(fields: Mapping[str, str], name: str, *, default: bool) -> bool:
@@ -57,12 +110,12 @@ def boolean(fields: Mapping[str, str], name: str, *, default: bool) -> bool:
     return default if value is None else value.lower() == "true"
 
 
-def _integer(value: str, name: str) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = _OUT_OF_RANGE
-    if not -_OUT_OF_RANGE <= number < _OUT_OF_RANGE:
-        message = f'For input string: "{value[:64]}" in the custom field <{name}>'
-        raise CommandError(ResponseCode.SYSTEM_ERROR, message)
-    return number
+def _within(text: str, limit: int) -> int:
+    if _is_number(text) is not None and -limit <= (number := int(text)) < limit:
+        return number
+    raise ValueError(f'For input string: "{text[:64]}"')
+
+
+def _no_number(value: str, name: str) -> CommandError:
+    message = f'For input string: "{value[:64]}" in the custom field <{name}>'
+    return CommandError(ResponseCode.SYSTEM_ERROR, message)

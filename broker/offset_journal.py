@@ -68,6 +68,8 @@ class OffsetJournal:
         self._end = 0
         self._confirmed = True
         self._broken = False
+        self._is_first = True
+        self._first_base = 0
 
     def replay(self, table_text: str) -> Iterator[OffsetRecord]:
         """Records newer than the table, oldest first. Blocks; call it before the first commit."""
@@ -85,9 +87,14 @@ class OffsetJournal:
         """A snapshot of the table is being taken: what comes from now on goes to a new segment.
 
         If the table could not be saved last time, the current segment goes on: it holds what is not saved.
+        The first segment begins only when the table is saved (:meth:`confirm`): until then the segments of
+        the process before are all there is of their commits, and must not be overwritten.
         """
-        if not self._confirmed:
-            return
+        if self._confirmed and not self._is_first:
+            self._begin(None)
+
+    def _begin(self, base: int | None) -> None:
+        """Begin a segment; `base` is the CRC of the table that it goes on from, if that is saved already."""
         self._sequence += 1
         self.close()
         path = self._paths[self._sequence & 1]
@@ -95,21 +102,26 @@ class OffsetJournal:
             self._files.makedirs(os.path.dirname(path))
             self._file = self._files.open(path, create=True)
             self._file.truncate(0)
-            self._file.pwrite(_HEADER.pack(_MAGIC, 0, self._sequence, 0), 0)
+            self._file.pwrite(_HEADER.pack(_MAGIC, base is not None, self._sequence, base or 0), 0)
             self._broken = False
         except StoreError as error:
             self._break(error)
         self._end = _HEADER.size
-        self._confirmed = False
+        self._confirmed = base is not None
 
     def set_base(self, table_text: str) -> None:
         """The table is about to be saved with this text. Called in the saving thread."""
-        if self._file is not None:
-            base = zlib.crc32(table_text.encode())
+        base = zlib.crc32(table_text.encode())
+        if self._is_first:
+            self._first_base = base
+        elif self._file is not None:
             self._file.pwrite(_HEADER.pack(_MAGIC, 1, self._sequence, base), 0)
 
     def confirm(self) -> None:
         """The table was saved."""
+        if self._is_first:
+            self._is_first = False
+            self._begin(self._first_base)
         self._confirmed = True
 
     def append(self, key: str, queue_id: int, offset: int) -> None:

@@ -88,6 +88,11 @@ class OffsetQueries:
             raise CommandError(ResponseCode.INVALID_PARAMETER, f"Offset is null, topic is {topic}")
         header = UpdateConsumerOffsetRequestHeader.decode(fields)
         queue_id = header.queue_id
+        if queue_id < 0 or header.commit_offset < 0:
+            raise CommandError(
+                ResponseCode.INVALID_PARAMETER,
+                f"QueueId {queue_id} or offset {header.commit_offset} is negative, topic is {topic}",
+            )
         if context.config.use_server_side_reset_offset and context.offsets.has_reset(group, topic, queue_id):
             return request.response(ResponseCode.SUCCESS, "Offset has been previously reset")
         context.offsets.commit(connection.remote_address, group, topic, queue_id, header.commit_offset)

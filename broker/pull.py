@@ -12,7 +12,14 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
-from broker.header_fields import optional_integer, required, required_integer
+from broker.header_fields import (
+    integer32,
+    integer64,
+    optional_integer,
+    required,
+    required_integer,
+    required_integer32,
+)
 from broker.pull_hold import HeldPull
 from broker.remarks import FAQ, OVERLOAD, REJECTED
 from broker.reply_frames import FrameTemplate, frame_template
@@ -95,10 +102,10 @@ class PullRequest:
         try:
             self.group = fields["consumerGroup"]
             self.topic = fields["topic"]
-            self.queue_id = int(fields["queueId"])
-            self.queue_offset = int(fields["queueOffset"])
-            self.max_nums = int(fields["maxMsgNums"])
-            self.sys_flag = int(fields["sysFlag"])
+            self.queue_id = integer32(fields["queueId"])
+            self.queue_offset = integer64(fields["queueOffset"])
+            self.max_nums = integer32(fields["maxMsgNums"])
+            self.sys_flag = integer32(fields["sysFlag"])
         except (KeyError, ValueError):
             self._explain(fields)
             raise
@@ -106,7 +113,7 @@ class PullRequest:
         self.commit_offset = required_integer(fields, "commitOffset") if commits else 0
         self.suspend_timeout_ms = optional_integer(fields, "suspendTimeoutMillis")
         self.sub_version = optional_integer(fields, "subVersion")
-        self.max_bytes = optional_integer(fields, "maxMsgBytes", _MAX_BYTES)
+        self.max_bytes = min(optional_integer(fields, "maxMsgBytes", _MAX_BYTES), _MAX_BYTES)
         self.subscription = fields.get("subscription")
         self.expression_type = fields.get("expressionType")
 
@@ -114,8 +121,9 @@ class PullRequest:
     def _explain(fields: dict[str, str]) -> None:
         required(fields, "consumerGroup")
         required(fields, "topic")
-        for name in ("queueId", "queueOffset", "maxMsgNums", "sysFlag"):
-            required_integer(fields, name)
+        required_integer(fields, "queueOffset")
+        for name in ("queueId", "maxMsgNums", "sysFlag"):
+            required_integer32(fields, name)
 
 
 class PullMessageProcessor:
@@ -352,7 +360,7 @@ class PullMessageProcessor:
         if status in _EMPTY_QUEUE and pull.queue_offset == 0:
             code = ResponseCode.PULL_NOT_FOUND
         context.offsets.commit_pull(pull.group, pull.topic, pull.queue_id, result.next_begin_offset)
-        if first_pass and pull.sys_flag & _COMMIT_OFFSET_FLAG:
+        if first_pass and pull.sys_flag & _COMMIT_OFFSET_FLAG and pull.commit_offset >= 0:
             context.offsets.commit(
                 connection.remote_address, pull.group, pull.topic, pull.queue_id, pull.commit_offset
             )

@@ -137,10 +137,11 @@ class ScheduleMessageService:
         return _to_json_object(self._snapshot())
 
     def runtime_info(self) -> dict[str, str]:
-        """`scheduleMessageOffset_<level>` = `delivered,stored` for code 28."""
+        """`scheduleMessageOffset_<level>` = `delivered,stored` for code 28, of levels ever used."""
         store = self._context.store
         info = {}
-        for level, offset in sorted(self._offsets.items()):
+        for level in sorted(self._offsets.keys() | self._due_ms.keys()):
+            offset = self._offsets.get(level, 0)
             stored = store.max_offset(RMQ_SYS_SCHEDULE_TOPIC, queue_of_level(level))
             info[f"scheduleMessageOffset_{level}"] = f"{offset},{stored}"
         return info

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
+from broker.header_fields import integer32, integer64, required_integer, required_integer32
 from broker.message_properties import PropertyReader
 from broker.put_answers import illegal_message_remark
 from broker.remarks import FAQ, custom_field_is_null
@@ -66,6 +67,9 @@ _SHORT_NAMES = {
 }
 _LONG_NAMES = {short: long for long, short in _SHORT_NAMES.items()}
 
+_INT32_FIELDS = frozenset("defhjl")
+_INT64_FIELDS = frozenset("g")
+
 _TOPICS_MAX = 10_000
 _NUMBERS_MAX = 4096
 _V3_4_9 = 121
@@ -105,9 +109,7 @@ class _Int32(dict[str, int]):
     """Numbers by their text: few different ones come, and each is checked once."""
 
     def __missing__(self, text: str) -> int:
-        value = int(text)
-        if not -(2**31) <= value < 2**31:
-            raise ValueError(f'For input string: "{text[:64]}"')
+        value = integer32(text)
         if len(self) >= _NUMBERS_MAX:
             self.clear()
         self[text] = value
@@ -150,7 +152,7 @@ class SendAdmission:
                 name = _LONG_NAMES.get(name, name)
             raise CommandError(ResponseCode.SYSTEM_ERROR, custom_field_is_null(name)) from error
         except ValueError as error:
-            raise CommandError(ResponseCode.SYSTEM_ERROR, str(error)) from error
+            raise _number_fault(request, error) from error
 
     def _admit(
         self,
@@ -161,8 +163,12 @@ class SendAdmission:
         now_ms: int,
     ) -> AdmittedSend:
         int32 = self._int32
+        _ = fields["a"], fields["c"], int32[fields["d"]]  # Java insists on them, even where it needs them not
         topic = fields["b"]
         queue_id = int32[fields["e"]]
+        retry_limit = fields.get("l")
+        if retry_limit is not None:
+            _ = int32[retry_limit]
         known = self._topics.get(topic)
         if known is None or known.config is not self._find_topic(topic):
             known = self._check_topic(connection, topic, fields)
@@ -183,13 +189,13 @@ class SendAdmission:
             queue_id,
             int32[fields["h"]],
             int32[fields["f"]] | known.sys_flag,
-            _int64(fields["g"]),
+            integer64(fields["g"]),
             connection.remote_host,
             body,
             properties,
             facts.tags_code,
             (unique_key, *facts.keys) if facts.keys else (unique_key,),
-            int32[fields.get("j") or "0"],
+            int32[fields.get("j", "0")],
         )
         if known.is_retry or facts.special:
             self._treat_specially(message, request, fields, facts, is_retry=known.is_retry)
@@ -250,6 +256,7 @@ class SendAdmission:
         messages: list[Message],
     ) -> AdmittedSend:
         """The messages of a batch; they are stored with the properties that the producer gave each."""
+        _ = self._int32[fields["h"]], self._int32[fields.get("j", "0")]
         topic = known.config.topic_name
         if len(topic) > _BATCH_TOPIC_MAX:
             raise CommandError(ResponseCode.MESSAGE_ILLEGAL, f"message topic length too long {len(topic)}")
@@ -261,7 +268,7 @@ class SendAdmission:
         sys_flag = self._int32[fields["f"]] | known.sys_flag
         if outer.delay_level > 0 or sys_flag & TRANSACTION_MASK:
             raise self._illegal()
-        born_timestamp = _int64(fields["g"])
+        born_timestamp = integer64(fields["g"])
         batch: list[Message] = []
         try:
             items = list(iter_batch(request.body))
@@ -358,11 +365,17 @@ class SendAdmission:
         return CommandError(ResponseCode.MESSAGE_ILLEGAL, illegal_message_remark(self._context))
 
 
-def _int64(text: str) -> int:
-    value = int(text)
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f'For input string: "{text[:64]}"')
-    return value
+def _number_fault(request: RemotingCommand, error: ValueError) -> CommandError:
+    """The refusal of a header in which something is no number, naming the field."""
+    fields = request.ext_fields
+    for long, short in _SHORT_NAMES.items():
+        name = long if request.code == _SEND_MESSAGE else short
+        if name in fields and (short in _INT32_FIELDS or short in _INT64_FIELDS):
+            if short in _INT32_FIELDS:
+                required_integer32(fields, name)
+            else:
+                required_integer(fields, name)
+    return CommandError(ResponseCode.SYSTEM_ERROR, str(error))
 
 
 def _illegal_queue(queue_id: int, config: TopicConfig, connection: Connection) -> CommandError:

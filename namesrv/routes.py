@@ -198,6 +198,10 @@ class RouteInfoManager:
             )
             return None
 
+        before = self._live.get(key)
+        renamed: tuple[MinBrokerIdChange, ...] = ()
+        if before is not None and before.broker_name != name:
+            renamed = self.unregister(registration.cluster, address, before.broker_name)
         if group is None:
             group = self._groups[name] = _Group(registration.cluster)
         self._clusters.setdefault(registration.cluster, set()).add(name)
@@ -238,6 +242,7 @@ class RouteInfoManager:
             self._filter_servers.pop(key, None)
         if is_least:
             effects = self._min_id_change(name, None, registration.ha_server_addr)
+        effects += renamed
         master_addr = group.addrs.get(MASTER_ID) if broker_id != MASTER_ID else None
         master = None if master_addr is None else self._live.get((registration.cluster, master_addr))
         if master is None:
@@ -272,8 +277,15 @@ class RouteInfoManager:
                 self._mappings.setdefault(topic, {})[str(mapping.get("bname") or name)] = mapping
 
     def unregister(self, cluster: str, broker_addr: str, broker_name: str) -> tuple[MinBrokerIdChange, ...]:
-        """Forget a broker (104): its address, and what only it held. Unknown ones are no error."""
+        """Forget a broker (104): its address, and what only it held.
+
+        Unknown ones are no error. A name that is not the one which lives at that address takes nothing away.
+        """
         key = (cluster, broker_addr)
+        live = self._live.get(key)
+        if live is not None and live.broker_name != broker_name:
+            log.warning("%s is not unregistered as %s: it is %s", broker_addr, broker_name, live.broker_name)
+            return ()
         self.generation += 1
         known = self._live.pop(key, None) is not None
         self._filter_servers.pop(key, None)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from namesrv.config import NamesrvConfig
     from remoting.connection import Connection
     from remoting.server import PortReservation, Transport
+    from remoting.tls import TlsSettings
 
 __all__ = ["NameServer", "NameServerStatistics"]
 
@@ -135,7 +136,7 @@ class NameServer:
         async with trio.open_nursery() as nursery:
             self._notices = send
             nursery.start_soon(self._scan_loop)
-            nursery.start_soon(self._notify_loop, receive)
+            nursery.start_soon(self._notify_loop, receive, transport.tls)
             await nursery.start(server.serve)
             self.port = server.port
             log.info("the name server serves on port %d", server.port)
@@ -168,8 +169,10 @@ class NameServer:
             except trio.WouldBlock:
                 self._notices_dropped += len(effect.notify)
 
-    async def _notify_loop(self, notices: trio.MemoryReceiveChannel[MinBrokerIdChange]) -> None:
-        async with RemotingClient(RemotingClientConfig()) as client:
+    async def _notify_loop(
+        self, notices: trio.MemoryReceiveChannel[MinBrokerIdChange], tls: TlsSettings
+    ) -> None:
+        async with RemotingClient(RemotingClientConfig(), tls=tls) as client:
             async for notice in notices:
                 async with trio.open_nursery() as nursery:
                     for address in notice.notify:

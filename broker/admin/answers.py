@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from remoting.protocol.body_fields import Body
 
 __all__ = [
+    "QUEUES_MAX",
     "body_answer",
     "body_object",
     "decoded",
+    "is_int32",
     "json_answer",
     "large_body_answer",
     "queue",
     "refuse_on_slave",
     "success",
 ]
+
+QUEUES_MAX = 65_536
+"""Most queues that a request may give a topic: each costs an entry in many answers."""
 
 SomeBody = TypeVar("SomeBody", bound="Body")
 
@@ -81,6 +86,11 @@ def decoded(kind: type[SomeBody], request: RemotingCommand) -> SomeBody:
         return kind.from_json_object(content)
     except BodyFault as error:
         raise CommandError(ResponseCode.SYSTEM_ERROR, f"the body cannot be read: {error}") from error
+
+
+def is_int32(number: int) -> bool:
+    """Whether Java can hold it where it has an int; JSON bodies are read as int64."""
+    return -(2**31) <= number < 2**31
 
 
 def queue(context: BrokerContext, topic: str, queue_id: int) -> MessageQueue:

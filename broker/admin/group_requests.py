@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
-from broker.admin.answers import body_answer, decoded, large_body_answer, refuse_on_slave, success
+from broker.admin.answers import (
+    QUEUES_MAX,
+    body_answer,
+    decoded,
+    is_int32,
+    large_body_answer,
+    refuse_on_slave,
+    success,
+)
 from broker.versions import version_from_text
 from remoting.errors import CommandError
 from remoting.protocol import headers
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
     from remoting.processors import ProcessorTable
 
 __all__ = ["GroupRequests", "register"]
+
+_RETRY_POLICIES = ("CUSTOMIZED", "EXPONENTIAL")
 
 
 def register(table: ProcessorTable, context: BrokerContext) -> None:
@@ -58,6 +69,8 @@ class GroupRequests:
         refuse_on_slave(self.context, "create or update subscription group")
         for group in groups:
             if (fault := group_fault(group.group_name)) is not None:
+                raise CommandError(ResponseCode.INVALID_PARAMETER, fault)
+            if (fault := _figures_fault(group)) is not None:
                 raise CommandError(ResponseCode.INVALID_PARAMETER, fault)
         if groups:
             self.context.groups.update(*groups)
@@ -105,3 +118,23 @@ class GroupRequests:
         if group is None:
             raise CommandError(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, "No group in this broker")
         return body_answer(request, group)
+
+
+def _figures_fault(group: SubscriptionGroupConfig) -> str | None:
+    """Why the parts of a group beside its name are refused, or None."""
+    name = group.group_name
+    if not 0 <= group.retry_queue_nums <= QUEUES_MAX:
+        return f"group {name}: retryQueueNums {group.retry_queue_nums} is not between 0 and {QUEUES_MAX}"
+    figures = {
+        "retryMaxTimes": group.retry_max_times,
+        "groupSysFlag": group.group_sys_flag,
+        "consumeTimeoutMinute": group.consume_timeout_minute,
+    }
+    for key, figure in figures.items():
+        if not is_int32(figure):
+            return f"group {name}: {key} {figure} is no int32"
+    if group.group_retry_policy.get("type", "CUSTOMIZED") not in _RETRY_POLICIES:
+        return f"group {name}: the type of groupRetryPolicy is not one of {', '.join(_RETRY_POLICIES)}"
+    if not all(isinstance(each, Mapping) for each in group.subscription_data_set or ()):
+        return f"group {name}: subscriptionDataSet holds something else than objects"
+    return None

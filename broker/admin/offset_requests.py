@@ -14,6 +14,7 @@ from remoting.command import RemotingCommand
 from remoting.errors import CommandError
 from remoting.protocol import headers
 from remoting.protocol.body import MessageQueueForC, ResetOffsetBody, ResetOffsetBodyForC
+from remoting.protocol.message import group_fault
 from remoting.protocol.mq_version import V3_0_7_SNAPSHOT, version_desc
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
@@ -70,6 +71,11 @@ class OffsetRequests:
             raise CommandError(ResponseCode.TOPIC_NOT_EXIST, f"Topic {topic} does not exist")
         if not context.groups.contains(group):
             raise CommandError(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, f"Group {group} does not exist")
+        if queue_id >= max(config.read_queue_nums, config.write_queue_nums):
+            raise CommandError(
+                ResponseCode.SYSTEM_ERROR,
+                f"queueId[{queue_id}] is illegal, topic:[{topic}] has {config.read_queue_nums} queues",
+            )
         if queue_id >= 0 and header.offset is not None and header.offset != _BY_TIME:
             self._check_offset(topic, queue_id, header.offset)
             targets = {queue_id: header.offset}
@@ -173,6 +179,8 @@ class OffsetRequests:
         context = self.context
         header = headers.CloneGroupOffsetRequestHeader.decode(request.ext_fields)
         source = header.src_group
+        if (fault := group_fault(header.dest_group)) is not None:
+            raise CommandError(ResponseCode.INVALID_PARAMETER, fault)
         if header.topic and header.topic.strip():
             topics = [header.topic]
         else:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from broker.admin.answers import body_answer, decoded, large_body_answer, queue, refuse_on_slave, success
+from broker.admin.answers import (
+    QUEUES_MAX,
+    body_answer,
+    decoded,
+    is_int32,
+    large_body_answer,
+    queue,
+    refuse_on_slave,
+    success,
+)
 from broker.stats import StatsName
 from broker.versions import version_from_text
 from remoting.errors import CommandError
@@ -38,6 +47,7 @@ __all__ = ["TopicRequests", "register"]
 _REGISTRATION_S = 2.5
 """How long a change waits for the name servers to know it; clients wait 3 s for its answer."""
 _POP_RETRY_SEPARATORS = ("+", "_")
+_FILTER_TYPES = ("SINGLE_TAG", "MULTI_TAG")
 
 
 def register(table: ProcessorTable, context: BrokerContext) -> None:
@@ -99,11 +109,21 @@ class TopicRequests:
         mixed = topic.attributes.get("+message.type") == "MIXED"
         if mixed and not self.context.config.enable_mixed_message_type:
             raise CommandError(ResponseCode.INVALID_PARAMETER, "MIXED message type is not supported.")
-        if topic.read_queue_nums < 0 or topic.write_queue_nums < 0 or not 0 <= topic.perm <= 15:
+        if topic.topic_filter_type not in _FILTER_TYPES:
+            raise CommandError(
+                ResponseCode.SYSTEM_ERROR, f"topicFilterType = [{topic.topic_filter_type}] value invalid"
+            )
+        if not is_int32(topic.topic_sys_flag):
+            raise CommandError(
+                ResponseCode.INVALID_PARAMETER,
+                f"topicSysFlag {topic.topic_sys_flag} of topic {name} is no int32",
+            )
+        queues_fit = 0 <= topic.read_queue_nums <= QUEUES_MAX and 0 <= topic.write_queue_nums <= QUEUES_MAX
+        if not queues_fit or not 0 <= topic.perm <= 15:
             raise CommandError(
                 ResponseCode.INVALID_PARAMETER,
                 f"topic {name} cannot have {topic.read_queue_nums} read queues, {topic.write_queue_nums} "
-                f"write queues and permission {topic.perm}",
+                f"write queues and permission {topic.perm}; at most are {QUEUES_MAX} queues and 15",
             )
 
     def _refuse_system(self, topic: str) -> None:

@@ -85,6 +85,8 @@ async def test_a_topic_is_created_changed_shown_and_deleted(ask: Any, tmp_path: 
         ("t", {"perm": "many"}, 1, "perm"),
         ("t", {"perm": 99}, 29, "permission 99"),
         ("t", {"readQueueNums": -1}, 29, "-1 read queues"),
+        ("t", {"readQueueNums": 2**31 - 1}, 29, "at most are 65536 queues"),
+        ("t", {"topicFilterType": "ALL TAGS"}, 1, "topicFilterType = [ALL TAGS] value invalid"),
     ],
 )
 async def test_topics_that_cannot_be(
@@ -212,6 +214,7 @@ async def test_offsets_are_reset_by_time_and_by_number(ask: Any) -> None:
         ({"topic": "none", "group": "g"}, 17, "Topic none does not exist"),
         ({"topic": "t", "group": "none"}, 26, "Group none does not exist"),
         ({"topic": "t", "group": "g", "queueId": 0, "offset": 99}, 1, "not in consume queue range"),
+        ({"topic": "t", "group": "g", "queueId": 999, "offset": 0}, 1, "queueId[999] is illegal"),
     ],
 )
 async def test_offsets_that_cannot_be_reset(
@@ -231,6 +234,9 @@ async def test_offsets_are_cloned(ask: Any) -> None:
     await ask(RequestCode.UPDATE_CONSUMER_OFFSET, consumerGroup="g", topic="t", queueId=0, commitOffset=3)
     assert (await ask(RequestCode.CLONE_GROUP_OFFSET, srcGroup="g", destGroup="h", offline=True)).code == 0
     assert ask.broker.context.offsets.query("h", "t", 0) == 3
+    refused = await ask(RequestCode.CLONE_GROUP_OFFSET, srcGroup="g", destGroup="../h", offline=True)
+    assert refused.code == 29
+    assert set(ask.broker.context.offsets.to_json_object()["offsetTable"]) == {"t@g", "t@h"}
 
 
 HEARTBEAT = {

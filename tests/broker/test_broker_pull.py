@@ -104,6 +104,8 @@ def test_the_offset_comes_along_only_when_the_flag_says_so(rig: Rig) -> None:
     assert rig.context.offsets.query("g", "T", 0) == -1
     rig.pull(pull_request(commitOffset="1", sysFlag="1"))
     assert rig.context.offsets.query("g", "T", 0) == 1
+    rig.pull(pull_request(commitOffset="-1", sysFlag="1"))
+    assert rig.context.offsets.query("g", "T", 0) == 1
 
 
 def test_a_reset_moves_the_next_pull_once(rig: Rig) -> None:

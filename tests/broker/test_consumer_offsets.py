@@ -181,6 +181,24 @@ async def test_a_crash_between_two_journals_loses_no_commit(tmp_path: Path) -> N
     assert again.query("g", "t", 1) == 6
 
 
+async def test_a_second_crash_before_the_first_save_of_the_next_start_loses_no_commit(
+    tmp_path: Path,
+) -> None:
+    offsets = on_disk(tmp_path)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    assert offsets._journal is not None
+    offsets._journal.begin_segment()
+    offsets.commit("client", "g", "t", 1, 6)
+    again = on_disk(tmp_path)
+    assert again._journal is not None
+    again._journal.begin_segment()  # the process is gone before the table is written
+    again._journal.set_base("what never reached the disk")
+    last = on_disk(tmp_path)
+    assert last.query("g", "t", 0) == 5
+    assert last.query("g", "t", 1) == 6
+
+
 async def test_a_torn_record_ends_the_journal(tmp_path: Path) -> None:
     offsets = on_disk(tmp_path)
     await offsets.file.saved()

@@ -124,6 +124,26 @@ def test_unregistering_the_last_broker_removes_everything_it_held() -> None:
     manager.unregister("DefaultCluster", "broker-a-1:10911", "broker-a")
 
 
+def test_a_goodbye_under_a_wrong_name_takes_nothing_away() -> None:
+    manager = routes()
+    manager.register(registration("broker-a"), "c1", 0)
+    manager.register(registration("broker-b"), "c2", 0)
+    manager.unregister("DefaultCluster", "broker-a-0:10911", "broker-b")
+    manager.connection_closed("c1")
+    assert addrs(manager) == {"broker-b": {0: "broker-b-0:10911"}}
+
+
+def test_a_broker_that_comes_back_under_another_name_leaves_no_route_of_the_old_one() -> None:
+    manager = routes()
+    manager.register(registration("broker-a"), "c1", 0)
+    manager.register(registration("broker-b", broker_addr="broker-a-0:10911"), "c2", 0)
+    manager.connection_closed("c1")
+    assert addrs(manager) == {"broker-b": {0: "broker-a-0:10911"}}
+    assert manager.statistics().live_brokers == 1
+    manager.connection_closed("c2")
+    assert manager.statistics() == routes().statistics()
+
+
 def test_a_closed_connection_removes_all_its_brokers_and_no_others() -> None:
     manager = routes()
     for name in ("broker-a", "broker-b"):
