@@ -34,6 +34,8 @@ class Report:
     """Keys that Java knows and this program accepts without effect."""
     unknown: Mapping[str, str] = attrs.field(factory=dict)
     """Keys that nobody knows."""
+    mistakes: tuple[str, ...] = ()
+    """Those of the warnings that speak of a probable slip: unknown keys, keys that are set twice."""
 
     @property
     def extras(self) -> dict[str, str]:
@@ -115,12 +117,14 @@ def _report(
     if raw.is_toml:
         inert_keys = {to_snake_case(name): key for name, key in inert_keys.items()}
     warnings: list[str] = []
+    mistakes: list[str] = []
     inert: dict[str, str] = {}
     unknown: dict[str, str] = {}
     for entry in raw.entries:
         in_force = raw.by_key[entry.key]
         if entry is not in_force:
-            warnings.append(_say(raw, entry, f"is set again in line {in_force.line}, which counts"))
+            mistakes.append(_say(raw, entry, f"is set again in line {in_force.line}, which counts"))
+            warnings.append(mistakes[-1])
             continue
         if entry.key in taken:
             continue
@@ -144,8 +148,9 @@ def _report(
         known = [s.name if raw.is_toml else s.wire for cls in classes for s in settings_of(cls).values()]
         near = nearest_name(entry.key, [*inert_keys, *known])
         hint = "" if near is None else f"; did you mean '{near}'?"
-        warnings.append(_say(raw, entry, f"is not known and has no effect{hint}"))
-    return Report(tuple(warnings), inert, unknown)
+        mistakes.append(_say(raw, entry, f"is not known and has no effect{hint}"))
+        warnings.append(mistakes[-1])
+    return Report(tuple(warnings), inert, unknown, tuple(mistakes))
 
 
 def _say(raw: RawConfig, entry: Entry, text: str) -> str:

@@ -12,13 +12,15 @@ What needs a role that does not exist here yet (slaves) is refused before anythi
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from typing import TYPE_CHECKING
 
 import attrs
 
 from broker.config import BrokerConfig
-from configuration import Configuration, RawConfig, Report, build, read_file
+from configuration import ConfigError, Configuration, RawConfig, Report, build, read_file
 from configuration.names import to_snake_case
 from container.config import DEFAULT_BROKER_PORT
 from container.refusal import EXIT_REFUSED, BootRefusedError
@@ -27,7 +29,7 @@ from remoting.config import RemotingClientConfig, RemotingServerConfig
 from store import BrokerRole, MessageStoreConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["BrokerPlan", "default_plan", "plan_broker", "read_lone_plan", "read_plan"]
@@ -39,6 +41,11 @@ _REPLICA_KEYS = ("totalReplicas", "inSyncReplicas", "minInSyncReplicas")
 _NAME_SERVER_KEYS = frozenset(
     {"namesrvAddr", "fetchNameSrvAddrByDnsLookup", "fetchNamesrvAddrByAddressServer"}
 )
+
+
+_NOT_EMPTY = ("brokerName", "brokerClusterName", "storePathRootDir")
+_ADDRESSES = ("brokerIP1", "brokerIP2")
+_DELAY_LEVEL = re.compile(r"[0-9]+[smhd]", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
@@ -169,6 +176,7 @@ def _finish(
 
 def _check_raw(raw: RawConfig) -> None:
     """Contradictions that have an exit code of their own, before single values are looked at."""
+    _check_values(raw)
     place = "" if raw.path is None else f"{raw.path}: "
     try:
         total, in_sync, least = (int(_text(raw, key) or 1) for key in _REPLICA_KEYS)
@@ -191,6 +199,45 @@ def _check_raw(raw: RawConfig) -> None:
             " be acknowledged; set it to 1",
             EXIT_REFUSED,
         )
+
+
+def _check_values(raw: RawConfig) -> None:
+    """Texts that have a form of their own, so that a wrong one is refused with its line and not met later.
+
+    Raises:
+        ConfigError: names file, line, key and what is allowed.
+    """
+    for key, allowed in _wrong_values(raw):
+        written = to_snake_case(key) if raw.is_toml else key
+        entry = raw.by_key[written]
+        raise ConfigError(raw.path, entry.line or None, written, f"'{entry.value}' is not {allowed}")
+
+
+def _wrong_values(raw: RawConfig) -> Iterator[tuple[str, str]]:
+    for key in _NOT_EMPTY:
+        if _text(raw, key) == "":
+            yield key, "allowed, the text must not be empty"
+    for key in _ADDRESSES:
+        if (text := _text(raw, key)) and not _is_address(text):
+            yield key, "an IPv4 or IPv6 address"
+    hours = (_text(raw, "deleteWhen") or "").split(";")
+    if not all(not hour.strip() or _is_hour(hour.strip()) for hour in hours):
+        yield "deleteWhen", "a list of hours from 00 to 23 separated by ';'"
+    levels = (_text(raw, "messageDelayLevel") or "").split()
+    if not all(_DELAY_LEVEL.fullmatch(level) for level in levels):
+        yield "messageDelayLevel", "a list of times like 10s, 5m, 2h or 1d separated by spaces"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_hour(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 24
 
 
 def _expand_home(store_config: MessageStoreConfig) -> None:

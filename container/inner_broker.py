@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import trio
 
+from container.writable import check_writable
 from logs.identity import bound, set_isolated
 from remoting.errors import RemotingError
 from store import StoreError
@@ -141,6 +142,7 @@ class InnerBroker:
 
     async def _live(self) -> None:
         self.plan.report.log(_log)
+        check_writable(self.plan)
         self.broker = self._build(self)
         for hook in self._hooks:
             hook.before_start(self)

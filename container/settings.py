@@ -141,10 +141,13 @@ def check_home() -> None:
     Raises:
         BootRefusedError: nobody knows where it is.
     """
+    unknown = BootRefusedError("The home directory is unknown, please set HOME", EXIT_NO_HOME)
+    if os.environ.get("HOME") == "":
+        raise unknown  # the standard library would take the root directory
     try:
         Path.home()
     except RuntimeError:
-        raise BootRefusedError("The home directory is unknown, please set HOME", EXIT_NO_HOME) from None
+        raise unknown from None
 
 
 def name_server_list(text: str | None) -> list[str]:

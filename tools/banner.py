@@ -12,7 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["command_name", "print_banner", "print_refusal", "short_path"]
+__all__ = ["command_name", "print_banner", "print_refusal", "print_warning", "short_path"]
 
 
 def short_path(path: str | Path) -> str:
@@ -51,3 +51,9 @@ def print_refusal(message: str) -> None:
     """Prints why the command does not start, on stderr."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(Text(message, style="bold red"))
+
+
+def print_warning(message: str) -> None:
+    """Prints what does not stop the start but should be known, on stderr."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text(message, style="yellow"))

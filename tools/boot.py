@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+import logs
 from configuration import ConfigError
 from container.refusal import EXIT_FAILURE, BootRefusedError
 from remoting.errors import TlsConfigError
-from tools.banner import print_refusal
+from tools.banner import print_refusal, print_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["HELP", "common_options", "refusing"]
+    from configuration import Report
+
+__all__ = ["HELP", "common_options", "install_logs", "refusing", "show_mistakes"]
 
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -57,3 +61,26 @@ def refusing(start: Callable[[], int]) -> int:
     except (ConfigError, TlsConfigError) as wrong:
         print_refusal(str(wrong))
         return EXIT_FAILURE
+
+
+def install_logs(settings: logs.LogSettings) -> None:
+    """Sends the log to its files from now on.
+
+    Raises:
+        BootRefusedError: their directory cannot be written.
+    """
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.root):
+            pass
+    except OSError as error:
+        reason = f"{settings.root}: the log cannot be written there: {error.strerror}"
+        raise BootRefusedError(reason) from error
+    logs.install(settings)
+
+
+def show_mistakes(reports: Iterable[Report]) -> None:
+    """Prints on stderr what was probably meant otherwise; the log holds it too, with all other warnings."""
+    for report in reports:
+        for mistake in report.mistakes:
+            print_warning(mistake)

@@ -12,19 +12,25 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from remoting.config import serialize_type_of
+
 if TYPE_CHECKING:
     from container import InnerBroker
     from logs import BrokerIdentity
+    from remoting.config import RemotingServerConfig
 
-__all__ = ["BOOT_SUCCESS", "BootDisplay"]
+__all__ = ["BootDisplay", "boot_success"]
 
-BOOT_SUCCESS = "boot success. serializeType=JSON"
-"""RocketMQ's words; scripts wait for them."""
 
 _SHOW_AFTER_S = 1.0
 _LOG_EVERY_S = 5.0
 
 log = logging.getLogger("rocketmq.store")
+
+
+def boot_success(server: RemotingServerConfig) -> str:
+    """RocketMQ's words; scripts wait for them."""
+    return f"boot success. serializeType={serialize_type_of(server).name}"
 
 
 class BootDisplay:
@@ -36,7 +42,8 @@ class BootDisplay:
 
     name = "boot display"
 
-    def __init__(self) -> None:
+    def __init__(self, server: RemotingServerConfig) -> None:
+        self._success = boot_success(server)
         self._mutex = threading.Lock()
         self._began: dict[BrokerIdentity, float] = {}
         self._logged: dict[BrokerIdentity, float] = {}
@@ -78,7 +85,7 @@ class BootDisplay:
             bar = self._bars.pop(identity, None)
             if self._progress is not None and bar is not None:
                 self._progress.remove_task(bar)
-        click.echo(f"Broker [{identity.name}-{identity.broker_id}] {BOOT_SUCCESS}")
+        click.echo(f"Broker [{identity.name}-{identity.broker_id}] {self._success}")
 
     def close(self) -> None:
         """Takes the bars away; call when the start is over, however it went."""

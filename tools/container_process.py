@@ -11,7 +11,8 @@ import trio
 import logs
 from container import BootRefusedError, BrokerContainer
 from tools.banner import command_name, print_banner, print_refusal, short_path
-from tools.boot_display import BOOT_SUCCESS, BootDisplay
+from tools.boot import install_logs, show_mistakes
+from tools.boot_display import BootDisplay, boot_success
 from tools.process import run_process, settle_garbage
 
 if TYPE_CHECKING:
@@ -46,8 +47,10 @@ def run_container(
         The exit code: 0 after an orderly stop.
     """
     log_settings = logs.LogSettings()
-    logs.install(log_settings)
-    display = BootDisplay()
+    install_logs(log_settings)
+    reports = [settings.report, *(plan.report for plan in plans)]
+    show_mistakes(reports if namesrv is None else [*reports, namesrv.report])
+    display = BootDisplay(settings.server_config)
     try:
         container = BrokerContainer(
             settings,
@@ -97,12 +100,15 @@ def _greet(container: BrokerContainer, log_settings: logs.LogSettings) -> None:
             fast = inner.broker.ports[1]
             store = short_path(inner.plan.store_config.store_path_root_dir)
             rows.append((inner.identity.name, f"{address}, fast port {fast}, store {store}"))
+    if not brokers:
+        rows.append(("brokers", "none; name their files with brokerConfigPaths or -b"))
     if len(brokers) > _SHOWN_BROKERS:
         rows.append(("", f"and {len(brokers) - _SHOWN_BROKERS} more"))
     rows.append(("log", short_path(log_settings.root)))
     if name_servers:
         rows.append(("try", f"{command_name('mqadmin')} clusterList -n {name_servers}"))
-    headline = f"The broker {'container ' if container.broker_container_addr else ''}{BOOT_SUCCESS}"
+    success = boot_success(container.settings.server_config)
+    headline = f"The broker {'container ' if container.broker_container_addr else ''}{success}"
     if name_servers:
         headline += f" and name server is {name_servers}"
     print_banner(headline, rows)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from container import (
+    BootRefusedError,
     broker_paths,
     default_plan,
     read_namesrv_settings,
@@ -74,6 +75,8 @@ def command(
 
 
 def _plans(settings: ContainerSettings, broker_files: str | None) -> list[BrokerPlan]:
+    if broker_files is not None and not broker_files.strip(": "):
+        raise BootRefusedError(f"-b '{broker_files}' names no broker's file")
     listed = broker_files or settings.config.broker_config_paths
     if listed is None:
         return [default_plan()] if settings.source is None else []

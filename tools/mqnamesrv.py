@@ -18,7 +18,8 @@ from namesrv import NameServer
 from remoting.errors import ReservationError
 from remoting.server import Transport
 from tools.banner import command_name, print_banner, print_refusal, short_path
-from tools.boot import HELP, common_options, refusing
+from tools.boot import HELP, common_options, install_logs, refusing, show_mistakes
+from tools.boot_display import boot_success
 from tools.command_line import run_command
 from tools.print_config import print_config
 from tools.process import run_process, settle_garbage
@@ -52,7 +53,8 @@ def command(
             print_config([settings.config, settings.server_config], important_only=not print_all)
             return 0
         log_settings = logs.LogSettings()
-        logs.install(log_settings)
+        install_logs(log_settings)
+        show_mistakes([settings.report])
         try:
             return run_process("namesrv", partial(_run, settings, read_tls_settings(tls_file), log_settings))
         finally:
@@ -79,7 +81,7 @@ async def _run(settings: NamesrvSettings, tls: TlsSettings, log_settings: logs.L
             return EXIT_FAILURE
         address = f"{server.bind_address}:{reservation.ports[0]}"
         print_banner(
-            f"The Name Server boot success. serializeType=JSON, address {address}",
+            f"The Name Server {boot_success(server)}, address {address}",
             [
                 ("log", short_path(log_settings.root)),
                 ("try", f"{command_name('mqbroker')} -n 127.0.0.1:{reservation.ports[0]}"),

@@ -6,6 +6,7 @@ it at once, with whatever is not yet saved left to the next recovery.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -80,9 +81,10 @@ def run_process(role: str, body: Callable[[], Awaitable[int]]) -> int:
         The exit code of the process: that of `body`, 0 after a signal.
     """
     gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        with pid_files.written(role):
-            return trio.run(_run, body, strict_exception_groups=True)
-    except OSError as error:
-        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return EXIT_FAILURE
+    with contextlib.ExitStack() as files:
+        try:
+            files.enter_context(pid_files.written(role))
+        except OSError as error:
+            print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+            return EXIT_FAILURE
+        return trio.run(_run, body, strict_exception_groups=True)

@@ -146,3 +146,22 @@ def test_without_any_configuration_it_is_broker_a_on_10911() -> None:
     made = default_plan()
     assert made.identity.name == "broker-a"
     assert made.ports() == {10911: "listenPort", 10909: "fast port of listenPort 10911"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "allowed"),
+    [
+        ("brokerName=", "must not be empty"),
+        ("brokerClusterName=", "must not be empty"),
+        ("storePathRootDir=", "must not be empty"),
+        ("brokerIP1=1.2.3", "an IPv4 or IPv6 address"),
+        ("deleteWhen=04;24", "hours from 00 to 23"),
+        ("messageDelayLevel=1s 5x", "times like 10s"),
+    ],
+)
+def test_a_text_without_its_form_is_refused_with_its_line(tmp_path: Path, entry: str, allowed: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan(tmp_path, f"listenPort=10911\n{entry}\n")
+    assert refused.value.line == 2
+    assert refused.value.key == entry.partition("=")[0]
+    assert allowed in str(refused.value)

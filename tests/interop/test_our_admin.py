@@ -67,7 +67,10 @@ def scene(java_peer: JavaPeer, new_home: Callable[[str], Path]) -> Iterator[Scen
             bodies = [f"m{number}" for number in range(8)]
             driver.call("consumeStart", name="admin", group=GROUP, topic=TOPIC)
             results = driver.call("send", topic=TOPIC, bodies=bodies, tags="TagA", keys="key1")
-            assert len(driver.call("consumeWait", timeout_s=WAIT_S, name="admin", count=8, timeoutMs=WAIT_MS)) == 8
+            assert (
+                len(driver.call("consumeWait", timeout_s=WAIT_S, name="admin", count=8, timeoutMs=WAIT_MS))
+                == 8
+            )
             yield attrs.evolve(half, results=results)
     finally:
         cluster.close()

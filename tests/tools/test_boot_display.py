@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from logs import BrokerIdentity
+from remoting.config import RemotingServerConfig
 from tools import boot_display
 from tools.boot_display import BootDisplay
 
@@ -30,7 +31,7 @@ def at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_a_short_recovery_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    display = BootDisplay()
+    display = BootDisplay(RemotingServerConfig())
     for moment in (0.0, 0.5, 0.9):
         at(monkeypatch, moment)
         display.recovering(BROKER, 1 << 20, 2 << 20)
@@ -44,7 +45,7 @@ def test_a_long_recovery_has_a_bar_on_a_terminal_until_the_broker_serves(
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    display = BootDisplay()
+    display = BootDisplay(RemotingServerConfig())
     for moment in (0.0, 2.0):
         at(monkeypatch, moment)
         display.recovering(BROKER, 1 << 20, 2 << 20)
@@ -57,7 +58,7 @@ def test_a_long_recovery_has_a_bar_on_a_terminal_until_the_broker_serves(
 def test_a_long_recovery_is_a_log_line_every_five_seconds(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    display = BootDisplay()
+    display = BootDisplay(RemotingServerConfig())
     with caplog.at_level("INFO", "rocketmq.store"):
         for moment in range(12):
             at(monkeypatch, float(moment))

@@ -226,6 +226,49 @@ def test_wrong_broker_files_refuse_the_start(
     assert text in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["mqbroker", "mqnamesrv"])
+def test_a_log_directory_that_cannot_be_written_is_one_sentence(home: Path, command: str) -> None:
+    (home / "logs").write_text("")
+    (home / "any.conf").write_text("listenPort=0\n")
+    ended = run(home, command, "-c", "any.conf")
+    assert (ended.returncode, ended.stdout) == (255, "")
+    assert f"{home}/logs/rocketmqlogs: the log cannot be written there" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_commit_log_directory_that_is_none_is_one_sentence(home: Path) -> None:
+    (home / "store-a").mkdir()
+    (home / "store-a" / "commitlog").write_text("")
+    ended = run(home, "mqbroker", "-c", str(broker_file(home)))
+    assert ended.returncode == 255
+    assert f"{home}/store-a/commitlog" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_an_empty_home_is_an_unknown_one(home: Path) -> None:
+    for command in ("mqbrokercontainer", "mqbroker", "mqnamesrv"):
+        ended = run(home, command, "-p", HOME="")
+        assert (ended.returncode, ended.stdout) == (254, "")
+        assert "please set HOME" in ended.stderr
+
+
+def test_an_option_b_without_a_file_is_refused(home: Path) -> None:
+    ended = run(home, "mqbrokercontainer", "-c", str(container_file(home)), "-b", ":")
+    assert ended.returncode == 255
+    assert "names no broker's file" in ended.stderr
+
+
+def test_a_name_server_tells_the_serialization_that_it_has(home: Path) -> None:
+    path = home / "namesrv.conf"
+    path.write_text("listenPort=0\nserializeType=ROCKETMQ\nlistenPrt=1\n")
+    with Started(home, "mqnamesrv", "-c", str(path)) as started:
+        started.wait_for(r"boot success\. serializeType=ROCKETMQ, address")
+        code, errors = started.stop()
+    assert code == 0
+    assert "namesrv.conf:3: key 'listenPrt' is not known" in errors
+    assert "did you mean 'listenPort'?" in errors
+
+
 def test_a_malformed_name_server_address_refuses_the_start_with_253(home: Path) -> None:
     for command in ("mqbrokercontainer", "mqbroker"):
         ended = run(home, command, "-n", "here")
