@@ -132,13 +132,19 @@ async def test_an_address_that_is_none_is_wrong_usage() -> None:
 async def test_an_interrupt_ends_it_quietly(peer: Peer) -> None:
     argv = [sys.executable, "-m", "tools.mqadmin", "clusterList", "-i", "600", "-n", peer.address, "--json"]
     pipe = subprocess.PIPE
-    process = await trio.lowlevel.open_process(argv, cwd=REPOSITORY, stdout=pipe, stderr=pipe)
+    # A shell's background job ignores SIGINT, and so would every child: a handler of ours is not inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = await trio.lowlevel.open_process(argv, cwd=REPOSITORY, stdout=pipe, stderr=pipe)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     assert process.stderr is not None
-    await process.stdout.receive_some()
-    process.send_signal(signal.SIGINT)
-    assert await process.wait() == 130
-    assert await process.stderr.receive_some() == b""
+    with trio.fail_after(60):
+        await process.stdout.receive_some()
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+        assert await process.stderr.receive_some() == b""
     await process.stdout.aclose()
     await process.stderr.aclose()
 
