@@ -69,6 +69,23 @@ def test_the_quickstart_consumer_gets_what_the_quickstart_producer_sent(
         assert Counter(received) == Counter(message_id for message_id, _ in sent), "each once"
 
 
+def test_a_client_with_tls_uses_the_same_ports(
+    cluster: Cluster, java_peer: JavaPeer, new_home: Callable[[str], Path], unique: Unique
+) -> None:
+    with start_java(
+        java_peer,
+        "org.apache.rocketmq.example.benchmark.Producer",
+        *("-n", cluster.name_server, "-t", unique("Secret"), "-w", "1", "-s", "100", "-q", "50"),
+        name="tls-producer",
+        home=new_home("tls-producer"),
+        heap=("-Xmx256m", "-Dtls.enable=true"),
+    ) as producer:
+        assert producer.wait(60) == 0
+        complete = re.search(r"\[Complete\] Send Total: (\d+).*Send Failed: (\d+)", producer.text())
+        assert complete, producer.tail()
+        assert (int(complete[1]) > 0, complete[2]) == (True, "0")
+
+
 def test_answers_name_queue_offset_and_both_message_ids(
     driver: Driver, cluster: Cluster, unique: Unique
 ) -> None:
