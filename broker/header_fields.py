@@ -6,11 +6,11 @@ with a remark that names the field.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from broker.remarks import custom_field_is_null
 from remoting.errors import CommandError
+from remoting.protocol.header_fields import integer32, integer64
 from remoting.protocol.response_code import ResponseCode
 
 if TYPE_CHECKING:
@@ -18,37 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "boolean",
-    "integer32",
-    "integer64",
     "optional_integer",
     "required",
     "required_integer",
     "required_integer32",
 ]
-
-_is_number = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII).fullmatch
-
-
-def integer32(text: str) -> int:
-    """The number that Java's `Integer.parseInt` reads.
-
-    Raises:
-        ValueError: it reads none.
-    """
-    if len(text) < 10 and text.isdecimal() and text.isascii():
-        return int(text)
-    return _within(text, 2**31)
-
-
-def integer64(text: str) -> int:
-    """The number that Java's `Long.parseLong` reads.
-
-    Raises:
-        ValueError: it reads none.
-    """
-    if len(text) < 19 and text.isdecimal() and text.isascii():
-        return int(text)
-    return _within(text, 2**63)
 
 
 def required(fields: Mapping[str, str], name: str) -> str:
@@ -108,12 +82,6 @@ def boolean(fields: Mapping[str, str], name: str, *, default: bool) -> bool:
     """The field's truth as Java reads it: only `true`, in any case, is true."""
     value = fields.get(name)
     return default if value is None else value.lower() == "true"
-
-
-def _within(text: str, limit: int) -> int:
-    if _is_number(text) is not None and -limit <= (number := int(text)) < limit:
-        return number
-    raise ValueError(f'For input string: "{text[:64]}"')
 
 
 def _no_number(value: str, name: str) -> CommandError:

@@ -13,8 +13,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from broker.header_fields import (
-    integer32,
-    integer64,
     optional_integer,
     required,
     required_integer,
@@ -26,6 +24,7 @@ from broker.reply_frames import FrameTemplate, frame_template
 from broker.subscription_match import inline_subscription, is_tag_type, match_of
 from broker.topics import PERM_READ
 from remoting.errors import CommandError
+from remoting.protocol.header_fields import integer32, integer64
 from remoting.protocol.message import CID_RMQ_SYS_PREFIX
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
@@ -367,7 +366,6 @@ class PullMessageProcessor:
         if status is GetStatus.FOUND:
             context.stats.got(pull.group, pull.topic, pull.queue_id, result.message_count, result.size)
         else:
-            context.stats.missed()
             if code == ResponseCode.PULL_NOT_FOUND and first_pass and pull.sys_flag & _SUSPEND_FLAG:
                 self._hold(connection, request, pull, match)
                 return

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
-from broker.header_fields import integer32, integer64, required_integer, required_integer32
+from broker.header_fields import required_integer, required_integer32
 from broker.message_properties import PropertyReader
 from broker.put_answers import illegal_message_remark
 from broker.remarks import FAQ, custom_field_is_null
 from broker.topics import PERM_READ, PERM_WRITE
 from remoting.errors import CommandError, RemoteFault
+from remoting.protocol.header_fields import integer32, integer64
 from remoting.protocol.message import (
     MULTI_TAGS_FLAG,
     NOT_ALLOWED_SEND_TOPICS,

@@ -109,7 +109,6 @@ class BrokerStatsManager:
         self._samples_taken = 0
         self.put_without_system_total = 0
         self.get_without_system_total = 0
-        self.missed_total = 0
         self._morning = _day_of(clock_ms())
         self._put_yesterday = self._put_today = 0
         self._get_yesterday = self._get_today = 0
@@ -150,10 +149,6 @@ class BrokerStatsManager:
         queue_size.times += 1
         if not is_system:
             self.get_without_system_total += count
-
-    def missed(self) -> None:
-        """A pull found nothing."""
-        self.missed_total += 1
 
     def read_from_disk(self, group: str, topic: str, queue_id: int, count: int, milliseconds: int) -> None:
         """A pull had to wait so long for the disk; :meth:`got` counts what it gave to the consumer."""

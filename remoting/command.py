@@ -38,27 +38,13 @@ class SerializeType(IntEnum):
     ROCKETMQ = 1
 
 
-class Tally(IntEnum):
-    """How the connection that received a request counts it."""
-
-    NONE = 0
-    IN_FLIGHT = 1
-    HELD = 2
-    ANSWERED = 3
-
-
-# The plain numbers, for comparisons on the hot path.
+# How the connection that received a request counts it (`tally`). Plain numbers: the hot path compares them.
 TALLY_NONE = 0
 TALLY_IN_FLIGHT = 1
 TALLY_HELD = 2
 TALLY_ANSWERED = 3
 
 _opaques = count(1)
-
-
-def next_opaque() -> int:
-    """A request number, unique in this process until 2**31 requests later."""
-    return next(_opaques) & 0x7FFFFFFF
 
 
 class RemotingCommand(
@@ -97,7 +83,7 @@ class RemotingCommand(
     language: Language = "OTHER"
     remark: str | None = None
     serialize_type: int = 0
-    tally: int = 0
+    tally: int = TALLY_NONE
 
     @staticmethod
     def request(

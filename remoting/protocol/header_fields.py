@@ -35,24 +35,38 @@ class Field(NamedTuple):
     wire: str
     read: Callable[[str], Any] | None
     """None for texts."""
+    kind: str
+    """What `read` asks for, in words."""
     required: bool
     default: Any
 
 
-def _read_int32(text: str) -> int:
+def integer32(text: str) -> int:
+    """The number that Java's `Integer.parseInt` reads.
+
+    Raises:
+        ValueError: it reads none; the text is Java's.
+    """
     if len(text) < 10 and text.isdecimal() and text.isascii():
         return int(text)
-    if _integer(text) is None or not -(2**31) <= (number := int(text)) < 2**31:
-        raise ValueError("an int32")
-    return number
+    return _within(text, 2**31)
 
 
-def _read_int64(text: str) -> int:
+def integer64(text: str) -> int:
+    """The number that Java's `Long.parseLong` reads.
+
+    Raises:
+        ValueError: it reads none; the text is Java's.
+    """
     if len(text) < 19 and text.isdecimal() and text.isascii():
         return int(text)
-    if _integer(text) is None or not -(2**63) <= (number := int(text)) < 2**63:
-        raise ValueError("an int64")
-    return number
+    return _within(text, 2**63)
+
+
+def _within(text: str, limit: int) -> int:
+    if _integer(text) is not None and -limit <= (number := int(text)) < limit:
+        return number
+    raise ValueError(f'For input string: "{text[:64]}"')
 
 
 def _read_boolean(text: str) -> bool:
@@ -60,26 +74,23 @@ def _read_boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-_READERS: Final[dict[Any, Callable[[str], Any] | None]] = {
-    str: None,
-    Int32: _read_int32,
-    Int64: _read_int64,
-    bool: _read_boolean,
+_READERS: Final[dict[Any, tuple[Callable[[str], Any] | None, str]]] = {
+    str: (None, "a text"),
+    Int32: (integer32, "an int32"),
+    Int64: (integer64, "an int64"),
+    bool: (_read_boolean, "a boolean"),
 }
 
 
 @cache
 def fields_of(header: type[Header]) -> tuple[Field, ...]:
     """The table of a header class, in the order of its attributes; made at its first use."""
-    return tuple(
-        Field(
-            wire=field.encode_name,
-            read=_READERS[_without_none(field.type)],
-            required=field.required,
-            default=None if field.required else field.default,
-        )
-        for field in msgspec.structs.fields(header)
-    )
+    table = []
+    for field in msgspec.structs.fields(header):
+        read, kind = _READERS[_without_none(field.type)]
+        default = None if field.required else field.default
+        table.append(Field(field.encode_name, read, kind, field.required, default))
+    return tuple(table)
 
 
 def _without_none(hint: Any) -> Any:
@@ -104,7 +115,7 @@ class Header(msgspec.Struct, frozen=True, rename="camel"):
         """
         values = []
         get = ext_fields.get
-        for wire, read, required, default in fields_of(cls):
+        for wire, read, kind, required, default in fields_of(cls):
             value = get(wire)
             if value is None:
                 if required:
@@ -115,9 +126,9 @@ class Header(msgspec.Struct, frozen=True, rename="camel"):
             else:
                 try:
                     values.append(read(value))
-                except ValueError as error:
+                except ValueError:
                     raise CommandError(
-                        ResponseCode.SYSTEM_ERROR, f'the custom field <{wire}> is not {error}: "{value[:64]}"'
+                        ResponseCode.SYSTEM_ERROR, f'the custom field <{wire}> is not {kind}: "{value[:64]}"'
                     ) from None
         return cls(*values)
 

@@ -109,7 +109,7 @@ ALL_HEADERS = [
 
 @pytest.mark.parametrize("kind", ALL_HEADERS, ids=lambda kind: kind.__name__)
 def test_headers_round_trip_with_and_without_optional_fields(kind: type[headers.Header]) -> None:
-    samples = {None: "text", "_read_int32": 7, "_read_int64": 7, "_read_boolean": True}
+    samples = {None: "text", "integer32": 7, "integer64": 7, "_read_boolean": True}
     for optional in (True, False):
         arguments = {
             name: samples[getattr(field.read, "__name__", None)]
