@@ -9,12 +9,19 @@ from configuration.build import Report, build
 from configuration.change import Configuration, Update, plan_update, properties_text
 from configuration.errors import ConfigError, ForbiddenKeyError
 from configuration.fields import Setting, setting, settings_of
+from configuration.forms import ADDRESS, DELAYS, HOURS, NOT_EMPTY, Form
 from configuration.read import RawConfig, parse_text, read_file
+from configuration.waiting import wait_configured
 
 __all__ = [
+    "ADDRESS",
+    "DELAYS",
+    "HOURS",
+    "NOT_EMPTY",
     "ConfigError",
     "Configuration",
     "ForbiddenKeyError",
+    "Form",
     "RawConfig",
     "Report",
     "Setting",
@@ -26,4 +33,5 @@ __all__ = [
     "read_file",
     "setting",
     "settings_of",
+    "wait_configured",
 ]

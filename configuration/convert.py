@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["convert"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 
 def convert(setting: Setting, value: object) -> Any:
@@ -64,6 +65,8 @@ def _to_int(value: object, _: type) -> int:
 def _to_float(value: object, _: type) -> float:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
+        raise ValueError  # Python takes more than Java: 1_0, nan
     number = float(value)
     if number != number or number in (float("inf"), float("-inf")):
         raise ValueError

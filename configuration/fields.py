@@ -9,13 +9,16 @@ from __future__ import annotations
 import enum
 import types
 import typing
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
 from configuration.errors import ConfigError
 from configuration.java_keys import java_keys
 from configuration.names import to_camel_case
+
+if TYPE_CHECKING:
+    from configuration.forms import Form
 
 __all__ = ["Setting", "setting", "settings_of"]
 
@@ -30,6 +33,7 @@ class _Terms:
     ge: float | None
     le: float | None
     choices: tuple[str, ...] | None
+    form: Form | None
     runtime: bool
     wire: str | None
     secret: bool
@@ -53,6 +57,8 @@ class Setting:
     ge: float | None
     le: float | None
     choices: tuple[str, ...] | None
+    form: Form | None
+    """What a text must look like, for keys where not every text will do."""
     runtime: bool
     """Whether a change of the running process takes effect."""
     secret: bool
@@ -74,7 +80,7 @@ class Setting:
             return "a number" + _bounds(self.ge, self.le)
         if self.kind is list:
             return f"a list separated by '{self.separator}'"
-        return "a text"
+        return "a text" if self.form is None else self.form.allowed
 
     def check(self, value: Any) -> None:
         """Raise `ValueError` saying what is allowed, unless `value` (of the right type) is."""
@@ -82,6 +88,8 @@ class Setting:
             return
         if isinstance(value, (int, float)):
             inside = (self.ge is None or value >= self.ge) and (self.le is None or value <= self.le)
+        elif self.form is not None:
+            inside = self.form.accepts(to_text(value, self.separator))
         else:
             items = value if isinstance(value, list) else [value]
             inside = self.choices is None or all(_text(item) in self.choices for item in items)
@@ -97,6 +105,7 @@ def setting(
     ge: float | None = None,
     le: float | None = None,
     choices: typing.Sequence[str] | None = None,
+    form: Form | None = None,
     runtime: bool = False,
     wire: str | None = None,
     secret: bool = False,
@@ -113,6 +122,7 @@ def setting(
         ge: smallest value.
         le: greatest value.
         choices: the only texts allowed.
+        form: what a text must look like.
         runtime: a change by an update request takes effect in the running process.
         wire: Java's key, if it is not the camelCase of the field's name.
         secret: never shown in texts made for people or peers.
@@ -123,6 +133,7 @@ def setting(
         ge=ge,
         le=le,
         choices=None if choices is None else tuple(choices),
+        form=form,
         runtime=runtime,
         wire=wire,
         secret=secret,
@@ -180,6 +191,7 @@ def _read_settings(cls: type[Any]) -> dict[str, Setting]:
             ge=ge,
             le=le,
             choices=choices,
+            form=terms.form,
             runtime=terms.runtime,
             secret=terms.secret,
             separator=terms.separator,

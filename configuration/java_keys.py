@@ -7,13 +7,14 @@ class has the simple name of Java's, except for the two of the transport.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import attrs
 
-__all__ = ["REFUSED", "JavaKey", "java_class_of", "java_keys", "known_elsewhere"]
+__all__ = ["REFUSED", "JavaKey", "is_secret", "java_class_of", "java_keys", "known_elsewhere"]
 
 _JAVA_NAMES = {"RemotingServerConfig": "NettyServerConfig", "RemotingClientConfig": "NettyClientConfig"}
 
@@ -21,6 +22,13 @@ _COMPANIONS = {"BrokerConfig": ("AuthConfig",), "NamesrvConfig": ("ControllerCon
 """Java classes filled from the same file whose features have no config class here."""
 
 _INTEGER_BITS = {"int": 32, "long": 64}
+_MOST_DIGITS = 40
+_DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?|NaN|[+-]?Infinity", re.ASCII)
+
+_SECRETS = frozenset(
+    {"initAuthenticationUser", "innerClientAuthenticationCredentials", "metricsGrpcExporterHeader"}
+)
+_SECRET_WORDS = re.compile(r"password|secret|credential", re.IGNORECASE)
 
 _ENUMS = {
     "BrokerRole": ("ASYNC_MASTER", "SYNC_MASTER", "SLAVE"),
@@ -81,13 +89,10 @@ class JavaKey:
         if self.is_integer:
             digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
             low, high = self.range
-            return digits.isascii() and digits.isdigit() and low <= int(text) <= high
+            plain = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+            return plain and low <= int(text) <= high
         if self.java_type == "double":
-            try:
-                float(text)
-            except ValueError:
-                return False
-            return True
+            return _DOUBLE.fullmatch(text) is not None
         if self.java_type == "boolean":
             return text.lower() in ("true", "false")
         return text in _ENUMS[self.java_type] if self.java_type in _ENUMS else True
@@ -115,6 +120,11 @@ def java_keys(cls: type[Any]) -> dict[str, JavaKey]:
     for companion in _COMPANIONS.get(name, ()):
         keys = {**_table()[companion], **keys}
     return keys
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of an inert or unknown key must not be shown; our own fields say it themselves."""
+    return key in _SECRETS or _SECRET_WORDS.search(key) is not None
 
 
 def known_elsewhere(key: str) -> JavaKey | None:

@@ -19,7 +19,15 @@ from configuration.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Entry", "decode_text", "parse_properties", "split_lines", "write_line", "write_properties"]
+__all__ = [
+    "Entry",
+    "decode_text",
+    "parse_properties",
+    "split_lines",
+    "write_line",
+    "write_properties",
+    "write_value",
+]
 
 _BLANK = " \t\f"
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
@@ -74,10 +82,13 @@ def write_properties(values: Mapping[str, str]) -> str:
 def write_line(key: str, value: str) -> str:
     """One `key=value` line with its end."""
     shown_key = re.sub(r"[ =:#!]", r"\\\g<0>", _escape(key))
-    shown_value = _escape(value)
-    if shown_value.startswith(" "):
-        shown_value = "\\" + shown_value
-    return f"{shown_key}={shown_value}\n"
+    return f"{shown_key}={write_value(value)}\n"
+
+
+def write_value(value: str) -> str:
+    """What stands behind the `=`, without the end of the line."""
+    shown = _escape(value)
+    return "\\" + shown if shown.startswith(" ") else shown
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, int, str]]:
@@ -95,7 +106,8 @@ def _logical_lines(text: str) -> Iterator[tuple[int, int, str]]:
                 break
             logical += natural[index].lstrip(_BLANK)
             index += 1
-        yield first + 1, index, logical
+        if logical:  # not a lone backslash
+            yield first + 1, index, logical
 
 
 def _goes_on(line: str) -> bool:

@@ -14,7 +14,7 @@ from configuration.properties import Entry, split_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["parse_toml", "write_toml_line"]
+__all__ = ["parse_toml", "write_toml_value"]
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -49,9 +49,9 @@ def parse_toml(text: str, file: str | None = None) -> list[Entry]:
     return entries
 
 
-def write_toml_line(key: str, value: object) -> str:
-    """One `key = value` line with its end; `value` is a text, number, boolean or list of texts."""
-    return f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+def write_toml_value(value: object) -> str:
+    """A text, number, boolean or list of texts as TOML."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _statement(lines: list[str], first: int) -> tuple[int, Mapping[str, object]]:

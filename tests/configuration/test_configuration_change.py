@@ -121,6 +121,6 @@ def test_a_toml_file_stays_toml(tmp_path: Path) -> None:
     live = configuration(path)
     live.update(b"tags=q;r\nlistenPort=2\ntraceOn=false\nfileReservedTime=3\ndiskRatio=0.5\nregionId=x")
     assert path.read_text() == (
-        '# mine\ntags = ["q", "r"]\nlisten_port = 2\ntrace_on = false\nfile_reserved_time = 3\n'
+        '# mine\ntags = ["q", "r"]\nlisten_port = 2 # odd\ntrace_on = false\nfile_reserved_time = 3\n'
         'disk_ratio = 0.5\nregion_id = "x"\n'
     )
