@@ -1,19 +1,31 @@
 """Logs: who speaks, and in which file the line ends up."""
 
-from logs.identity import BrokerIdentity, bound, current_identity, is_isolated, set_isolated
-from logs.routing import LogSettings, flush, install, statistics, uninstall
-from logs.writer import LogStatistics
+from logs.identity import BrokerIdentity, bound, current_identity
+from logs.layout import BROKER_LAYOUT, LOGGERS, NAMESRV_LAYOUT, Layout, LogFile
+from logs.levels import LEVELS, parse_levels
+from logs.routing import LogSettings, change, flush, install, release, set_levels, statistics, uninstall
+from logs.writer import DroppedLines, LogStatistics, RefusedFile
 
 __all__ = [
+    "BROKER_LAYOUT",
+    "LEVELS",
+    "LOGGERS",
+    "NAMESRV_LAYOUT",
     "BrokerIdentity",
+    "DroppedLines",
+    "Layout",
+    "LogFile",
     "LogSettings",
     "LogStatistics",
+    "RefusedFile",
     "bound",
+    "change",
     "current_identity",
     "flush",
     "install",
-    "is_isolated",
-    "set_isolated",
+    "parse_levels",
+    "release",
+    "set_levels",
     "statistics",
     "uninstall",
 ]

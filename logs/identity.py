@@ -1,8 +1,12 @@
-"""Which broker is speaking: the identity that every task of a broker inherits.
+"""Which broker is speaking: what every task and worker thread of a broker inherits.
 
-A container runs many brokers in one process. Each broker sets its identity once, at the root of its nursery;
-child tasks and worker threads inherit the context, so log routing, metric labels and error texts can ask
-:data:`current_identity` anywhere below.
+A container runs many brokers in one process. Each broker says who it is once, at the root of its nursery
+(:func:`bound`); child tasks and worker threads inherit the context, so log routing, metric labels and error
+texts can ask :func:`current_identity` anywhere below. Whether the broker wants its lines in a directory of
+its own travels the same way: two containers of one process may hold brokers of the same name and never meet.
+
+A task inherits the context of whoever *starts* it, not of the nursery that it runs in. A door through which
+others put tasks into a broker's nursery must therefore go through the broker's own context.
 """
 
 from __future__ import annotations
@@ -14,9 +18,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BrokerIdentity", "bound", "current_identity", "is_isolated", "set_isolated"]
+__all__ = ["BrokerIdentity", "Speaker", "bound", "current_identity", "current_speaker"]
 
 
 @attrs.frozen
@@ -37,30 +41,40 @@ class BrokerIdentity:
         return self.canonical_name
 
 
-current_identity: ContextVar[BrokerIdentity | None] = ContextVar("current_identity", default=None)
-"""The broker on whose behalf the current task or thread works; None is the process itself."""
+def _never() -> bool:
+    return False
 
-_isolated: set[BrokerIdentity] = set()
+
+@attrs.frozen(eq=False)
+class Speaker:
+    """A broker as the log knows it."""
+
+    identity: BrokerIdentity
+    isolated: Callable[[], bool] = _never
+    """Whether its lines go to a directory of its own (`isolateLogEnable`); asked for each line, anywhere."""
+
+
+current_speaker: ContextVar[Speaker | None] = ContextVar("current_speaker", default=None)
+"""On whose behalf the current task or thread works; None is the process itself."""
+
+
+def current_identity() -> BrokerIdentity | None:
+    """The broker on whose behalf the current task or thread works; None is the process itself."""
+    speaker = current_speaker.get()
+    return None if speaker is None else speaker.identity
 
 
 @contextmanager
-def bound(identity: BrokerIdentity | None) -> Iterator[None]:
-    """Make `identity` the current one inside the block, and for every task started there."""
-    token = current_identity.set(identity)
+def bound(identity: BrokerIdentity | None, isolated: Callable[[], bool] = _never) -> Iterator[None]:
+    """Make `identity` the current one inside the block, and for every task started there.
+
+    Args:
+        identity: the broker; None is the process itself.
+        isolated: whether its lines go to a directory of its own; asked for each line, so that a change of
+            `isolateLogEnable` counts from the next line on.
+    """
+    token = current_speaker.set(None if identity is None else Speaker(identity, isolated))
     try:
         yield
     finally:
-        current_identity.reset(token)
-
-
-def set_isolated(identity: BrokerIdentity, isolated: bool) -> None:
-    """Say whether the lines of this broker go to a directory of its own (`isolateLogEnable`)."""
-    if isolated:
-        _isolated.add(identity)
-    else:
-        _isolated.discard(identity)
-
-
-def is_isolated(identity: BrokerIdentity) -> bool:
-    """Whether :func:`set_isolated` was last told so for this broker."""
-    return identity in _isolated
+        current_speaker.reset(token)
