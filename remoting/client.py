@@ -104,14 +104,15 @@ class RemotingClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
         for connection in list(self._connections):
             connection.close("the client was closed")
         try:
-            return await self._stack.__aexit__(kind, error, trace)
+            # An error of the block stays what it is: the nursery, if it saw it, would put it into a group.
+            await self._stack.__aexit__(None, None, None)
         finally:
             self._nursery = None
             for connection in list(self._connections):

@@ -59,6 +59,12 @@ class RemotingServerConfig:
     header_max_length: int = setting(
         MIB, ge=1024, le=0xFFFFFF, help="Longest header inside a frame, in bytes."
     )
+    shutdown_wait_time_seconds: int = setting(
+        30,
+        ge=0,
+        runtime=True,
+        help="Longest time in seconds that the brokers of one role get to stop, masters after slaves.",
+    )
     max_connections: int = setting(20_000, ge=1, help="Connections that one port accepts at the same time.")
     connection_max_in_flight_requests: int = setting(
         10_000, ge=1, help="Unanswered requests of one connection; above it the answer is code 2."

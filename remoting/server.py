@@ -18,7 +18,7 @@ import trio
 from remoting.config import ConnectionLimits, RemotingServerConfig, serialize_type_of
 from remoting.connection import Connection
 from remoting.owner import ConnectionStatistics, Cork, Load, RequestHook
-from remoting.ports import PortReservation, reserve_port_pair, reserve_ports
+from remoting.ports import PortReservation, reserve_broker_ports, reserve_port_pair, reserve_ports
 from remoting.processors import ProcessorTable
 from remoting.sockets import set_socket_options
 from remoting.tls import TlsMode, TlsSettings
@@ -149,6 +149,12 @@ class Transport:
     def reserve_port_pair(self, bind_address: str, listen_port: int) -> PortReservation:
         """See `remoting.ports.reserve_port_pair`."""
         return reserve_port_pair(bind_address, listen_port)
+
+    def reserve_broker_ports(
+        self, bind_address: str, listen_port: int, *, fast_port: int | None = None, ha_port: int | None = None
+    ) -> PortReservation:
+        """See `remoting.ports.reserve_broker_ports`."""
+        return reserve_broker_ports(bind_address, listen_port, fast_port=fast_port, ha_port=ha_port)
 
     def sub_server(
         self,
@@ -301,11 +307,13 @@ class SubServer:
         self.draining = True
         self._accepting.cancel()
         self._close_listener()
-        with trio.move_on_after(timeout_s):
+        deadline = trio.current_time() + timeout_s
+        with trio.move_on_at(deadline):
             await self._until_none(lambda connection: connection.in_flight)
-            with self.cork.corked():
-                for connection in list(self.connections):
-                    connection.send_away()
+        with self.cork.corked():
+            for connection in list(self.connections):
+                connection.send_away()
+        with trio.move_on_at(deadline):
             await self._until_none(lambda connection: connection.queued_bytes)
         left = sum(connection.in_flight for connection in self.connections)
         if left:

@@ -338,3 +338,20 @@ class TestNameServers:
             assert servers.chosen == "c:3"
             servers.update([])
             assert servers.chosen is None
+
+
+async def test_an_error_of_the_block_comes_out_as_it_is() -> None:
+    mine = ValueError("mine")
+    with pytest.raises(ValueError, match="mine") as caught:
+        async with RemotingClient():
+            raise mine
+    assert caught.value is mine
+
+
+async def test_a_cancelled_block_ends_the_client() -> None:
+    with trio.CancelScope() as scope:
+        async with serving(echo_table()) as server, RemotingClient() as client:
+            await client.invoke(address(server), RemotingCommand.request(10, {}, b""), 5000)
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught

@@ -26,6 +26,7 @@ from remoting import (
     reserve_port_pair,
     reserve_ports,
 )
+from remoting.ports import reserve_broker_ports
 from remoting.tls import ClientAuth, KeyFiles
 
 
@@ -69,6 +70,62 @@ class TestPorts:
     def test_a_pair_needs_room_below(self) -> None:
         with pytest.raises(ReservationError, match="two below"):
             reserve_port_pair(HOST, 2)
+
+    def test_a_broker_has_three_ports_of_which_the_third_is_only_kept(self) -> None:
+        with reserve_broker_ports(HOST, 0) as reservation:
+            main, fast, ha = reservation.ports
+            assert (fast, ha) == (main - 2, main + 1)
+            assert not any(map(is_free, reservation.ports))
+            with socket.socket() as peer, pytest.raises(ConnectionRefusedError):
+                peer.connect((HOST, ha))
+        assert all(map(is_free, (main, fast, ha)))
+
+    def test_a_port_that_is_only_kept_may_have_old_connections(self) -> None:
+        with socket.socket() as server, socket.socket() as peer:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((HOST, 0))
+            server.listen()
+            ha = server.getsockname()[1]
+            peer.connect((HOST, ha))
+            accepted, _ = server.accept()
+            accepted.close()  # the side that closes first keeps the address for a while
+        with reserve_broker_ports(HOST, 0, ha_port=ha) as reservation:
+            assert reservation.ports[2] == ha
+
+    def test_the_ports_of_a_broker_may_be_chosen(self) -> None:
+        with reserve_ports(HOST, [0, 0, 0]) as found:
+            main, fast, ha = found.ports
+        with reserve_broker_ports(HOST, main, fast_port=fast, ha_port=ha) as reservation:
+            assert reservation.ports == (main, fast, ha)
+        with reserve_broker_ports(HOST, main, fast_port=0, ha_port=0) as reservation:
+            assert reservation.ports[0] == main
+            assert len(set(reservation.ports)) == 3
+
+    def test_the_ports_of_a_broker_are_taken_whole_or_not_at_all(self) -> None:
+        with reserve_broker_ports(HOST, 0) as found:
+            main, fast, ha = found.ports
+        for taken, name in ((main, "port"), (fast, "fast port"), (ha, "HA port")):
+            others = {main, fast, ha} - {taken}
+            with reserve_ports(HOST, [taken]):
+                with pytest.raises(ReservationError, match=f"{HOST}:{taken}: the {name} is in use") as caught:
+                    reserve_broker_ports(HOST, main)
+                assert caught.value.port == taken
+                assert all(map(is_free, others))
+
+    @pytest.mark.parametrize(
+        ("port", "others", "reason"),
+        [
+            (2, {}, "two below"),
+            (65_535, {}, "above it for replication"),
+            (20_911, {"fast_port": 20_911}, "the fast port and the listening port"),
+            (20_911, {"ha_port": 20_909}, "the HA port and the fast port"),
+        ],
+    )
+    def test_numbers_that_cannot_be_the_ports_of_a_broker(
+        self, port: int, others: dict[str, int], reason: str
+    ) -> None:
+        with pytest.raises(ReservationError, match=reason):
+            reserve_broker_ports(HOST, port, **others)
 
     @pytest.mark.parametrize(
         ("address", "port"), [("192.0.2.1", 0), ("no.such.host.invalid", 0), (HOST, 70000), (HOST, -1)]
