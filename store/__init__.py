@@ -7,6 +7,7 @@ from store.clock import Clock, ManualClock, SystemClock
 from store.config import BrokerRole, FlushDiskType, MessageStoreConfig
 from store.config_table import ConfigTable
 from store.consume_queue import Boundary
+from store.disk_space import DiskUse
 from store.errors import StoreCorruptError, StoreError, StoreIOError, StoreLockedError
 from store.files import DiskSpace, FileSystem, OsFileSystem, StoreFile
 from store.message_store import MessageStore
@@ -21,6 +22,7 @@ __all__ = [
     "Clock",
     "ConfigTable",
     "DiskSpace",
+    "DiskUse",
     "FileSystem",
     "FlushDiskType",
     "GetResult",

@@ -15,16 +15,19 @@ checkpoint, 4096 bytes (Java: ``StoreCheckpoint``):
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from typing import TYPE_CHECKING
 
 import attrs
 
-from store.errors import StoreMissingError
+from store.errors import StoreIOError, StoreMissingError
 
 if TYPE_CHECKING:
     from store.files import FileSystem
+
+log = logging.getLogger("rocketmq.store")
 
 CHECKPOINT_BYTES = 4096
 _FIELDS = struct.Struct(">qqqqq")
@@ -86,12 +89,20 @@ class AbortMarker:
         return self._files.exists(self._path)
 
     def create(self) -> None:
-        """Make the marker durable; call before the first change to any file."""
+        """Make the marker durable; call before the first change to any file.
+
+        That it exists is what counts: on a full disk it stays empty.
+        """
         file = self._files.open(self._path, create=True)
         try:
             text = str(os.getpid()).encode()
             file.truncate(0)
-            file.pwrite(text, 0)
+            try:
+                file.pwrite(text, 0)
+            except StoreIOError as error:
+                if not error.disk_full:
+                    raise
+                log.warning("the process id is not in it: %s", error)
             file.fdatasync()
         finally:
             file.close()

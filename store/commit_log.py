@@ -7,19 +7,22 @@ is a dict entry or an integer that is replaced whole.
 
 from __future__ import annotations
 
-from itertools import pairwise
+import logging
+import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import attrs
 
-from store.errors import StoreCorruptError
-from store.mapped_files import LogFile, list_bases, open_log_file
+from store.errors import StoreCorruptError, StoreIOError
+from store.mapped_files import LogFile, find_files, open_log_file
+from store.message_codec import BLANK, MAGIC_BLANK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from store.files import FileSystem
+    from store.log_directories import LogDirectories
 
+log = logging.getLogger("rocketmq.store")
 
 _NEVER = 1 << 62
 
@@ -41,7 +44,7 @@ class CommitLog:
     """Files of `file_size` bytes in one or several directories.
 
     Args:
-        directories: Where files lie; new ones go round-robin by their number.
+        directories: Where files lie and new ones go.
         file_size: Bytes of each file.
         files: The disk.
         hot_bytes: How far behind the tail a read may use the mapping. Farther back, and
@@ -54,15 +57,16 @@ class CommitLog:
     """
 
     def __init__(
-        self, directories: Sequence[str], file_size: int, files: FileSystem, *, hot_bytes: int = 256 << 20
+        self, directories: LogDirectories, file_size: int, files: FileSystem, *, hot_bytes: int = 256 << 20
     ) -> None:
-        self._directories = list(directories)
+        self.directories = directories
         self._disk = files
         self.file_size = file_size
         self._files: dict[int, LogFile] = {}
         self._ahead: LogFile | None = None
         self._active: LogFile | None = None
         self._removed: list[LogFile] = []
+        self._torn = False
         self._hot_bytes = hot_bytes
         self._hot_floor = 0
         self.next_file_from = _NEVER
@@ -74,7 +78,9 @@ class CommitLog:
         self._cold_reads = 0
 
     def __repr__(self) -> str:
-        return f"<CommitLog {self._directories[0]!r} {self.min_offset}..{self.tail} flushed={self.flushed}>"
+        return (
+            f"<CommitLog {self.directories.all[0]!r} {self.min_offset}..{self.tail} flushed={self.flushed}>"
+        )
 
     def statistics(self) -> CommitLogStatistics:
         return CommitLogStatistics(
@@ -82,27 +88,22 @@ class CommitLog:
             self._appends, self._appended_bytes, self._cold_reads,
         )  # fmt: skip
 
-    def load(self) -> None:
+    def load(self, *, clean: bool = True) -> None:
         """Open the existing files; the tail is set by `set_tail` once recovery knows it.
+
+        Args:
+            clean: As for `find_files`.
 
         Raises:
             StoreCorruptError: sizes or names do not fit the configuration.
         """
-        for directory in self._directories:
+        for directory in self.directories.all:
             self._disk.makedirs(directory)
-            for base in self._bases_in(directory):
-                self._files[base] = open_log_file(directory, base, self.file_size, self._disk, create=False)
+        found = find_files(self.directories.all, self.file_size, self._disk, clean=clean)
+        for base, directory in found.items():
+            self._files[base] = open_log_file(directory, base, self.file_size, self._disk, create=False)
         bases = self.bases()
-        for previous, base in pairwise(bases):
-            if base != previous + self.file_size:
-                raise StoreCorruptError(f"file {base} does not follow file {previous}", self._directories[0])
         self.min_offset = self.tail = self.flushed = bases[0] if bases else 0
-
-    def _bases_in(self, directory: str) -> list[int]:
-        if len(self._directories) == 1:
-            return list_bases(directory, self.file_size, self._disk)
-        names = [name for name in self._disk.listdir(directory) if len(name) == 20 and name.isdigit()]
-        return [int(name) for name in names]
 
     def bases(self) -> list[int]:
         """Start offsets of all files that belong to the log, ascending."""
@@ -117,11 +118,23 @@ class CommitLog:
         bases = self.bases()
         return self._files[bases[0]] if len(bases) > 1 else None
 
-    def _directory_of(self, base: int) -> str:
-        return self._directories[base // self.file_size % len(self._directories)]
+    @property
+    def total_bytes(self) -> int:
+        """Full sizes of all files that belong to the log."""
+        return len(self._files) * self.file_size
 
-    def _create(self, base: int) -> LogFile:
-        return open_log_file(self._directory_of(base), base, self.file_size, self._disk, create=True)
+    @property
+    def file_count(self) -> int:
+        """Files that belong to the log."""
+        return len(self._files)
+
+    @property
+    def active_directory(self) -> str | None:
+        """Directory of the file that is written; None before the first message."""
+        return None if self._active is None else os.path.dirname(self._active.path)
+
+    def _create(self, base: int, directory: str) -> LogFile:
+        return open_log_file(directory, base, self.file_size, self._disk, create=True)
 
     @property
     def needs_next_file(self) -> bool:
@@ -129,15 +142,19 @@ class CommitLog:
         return self.tail > self.next_file_from
 
     def prepare_next_file(self) -> LogFile | None:
-        """Create and map the successor of the last file; blocking, for a worker thread.
+        """Create and map the successor of the last file where there is room; blocking, for a worker thread.
 
         Returns:
             What `keep_next_file` shall get.
+
+        Raises:
+            StoreIOError: it cannot be created, or the space not be measured.
         """
         active = self._active
         if active is None or self._ahead is not None:
             return None
-        ahead = self._create(active.base + active.size)
+        base = active.base + active.size
+        ahead = self._create(base, self.directories.measured_directory_for(base))
         _ = ahead.view
         return ahead
 
@@ -151,10 +168,17 @@ class CommitLog:
             self.next_file_from = _NEVER
         else:
             ahead.file.close()
+            taken = self._files.get(ahead.base)
+            if taken is None or taken.path != ahead.path:
+                self._disk.remove(ahead.path)
 
     def _activate(self, active: LogFile | None) -> None:
         self._active = active
-        self.next_file_from = _NEVER if active is None else active.base + active.size // 2
+        ahead = self._ahead
+        if active is None or (ahead is not None and ahead.base == active.base + active.size):
+            self.next_file_from = _NEVER
+        else:
+            self.next_file_from = active.base + active.size // 2
 
     def set_tail(self, tail: int) -> None:
         """Declare everything behind `tail` void: drop later files, clear the rest of this one.
@@ -179,8 +203,10 @@ class CommitLog:
 
     def _drop(self, base: int) -> None:
         file = self._files.pop(base)
-        self._disk.remove(file.path)
-        file.file.close()
+        try:
+            self._disk.remove(file.path)
+        finally:
+            file.file.close()
 
     def reset(self, offset: int) -> None:
         """Begin an empty log at `offset` (which starts a file); for an empty directory."""
@@ -209,15 +235,23 @@ class CommitLog:
         for file in removed:
             file.file.close()
 
+    def removed_bytes(self) -> dict[str, int]:
+        """By directory what the device gets back when `close_removed_files` is called."""
+        found: dict[str, int] = {}
+        for file in self._removed:
+            directory = os.path.dirname(file.path)
+            found[directory] = found.get(directory, 0) + file.file.allocated_bytes()
+        return found
+
     def close(self) -> None:
-        """Close descriptors; mappings that readers hold stay."""
-        for file in self._files.values():
-            file.file.close()
-        if self._ahead is not None:
-            self._ahead.file.close()
-        self.close_removed_files()
-        self._files = {}
-        self._ahead = self._active = None
+        """Close all descriptors, also if one of them fails; mappings that readers hold stay."""
+        with ExitStack() as closing:
+            for file in [*self._files.values(), *self._removed]:
+                closing.callback(file.file.close)
+            if self._ahead is not None:
+                closing.callback(self._ahead.file.close)
+            self._files, self._removed = {}, []
+            self._ahead = self._active = None
 
     def room(self) -> tuple[int, int]:
         """Tail offset and bytes left in its file, after starting a new file if needed.
@@ -230,8 +264,9 @@ class CommitLog:
         if active is None or tail == active.base + active.size:
             ahead = self._ahead
             if ahead is None or ahead.base != tail:
-                ahead = self._create(tail)
-            self._ahead = None
+                ahead = self._create(tail, self.directories.directory_for(tail))
+            else:
+                self._ahead = None
             self._files[tail] = active = ahead
             self._activate(ahead)
         return tail, active.base + active.size - tail
@@ -253,17 +288,82 @@ class CommitLog:
         """
         active = self._active
         if active is None:
-            raise StoreCorruptError("append without room", self._directories[0])
+            raise StoreCorruptError("append without room", self.directories.all[0])
         position = self.tail - active.base
+        if self._torn:
+            self.clear_torn_record()
         try:
             active.file.pwrite(data, position)
         except BaseException:
-            active.file.truncate(position)
-            active.file.truncate(active.size)
+            self._torn = True
+            try:
+                self.clear_torn_record()
+            except StoreIOError as error:
+                log.error("the rest of a failed write stays until it can be cleared: %s", error)
             raise
         self.tail += length
         self._appends += 1
         self._appended_bytes += len(data)
+
+    def clear_torn_record(self) -> None:
+        """Clear what a failed write left behind the tail, if it did: it must not come back as messages.
+
+        Raises:
+            StoreIOError: it is still there; nothing may be appended before it is cleared.
+        """
+        active = self._active
+        if self._torn and active is not None:
+            active.file.truncate(self.tail - active.base)
+            active.file.truncate(active.size)
+        self._torn = False
+
+    def leave_full_file(self) -> bool:
+        """Go on in another directory when the one that is written has no space.
+
+        A file that holds records ends before its time, with a blank record; one that was
+        only begun is begun elsewhere.
+
+        Returns:
+            True when the next append goes elsewhere; False when all directories are full or
+            the blank record could not be written either.
+        """
+        active = None if self.at_file_end() else self._active
+        if active is None:
+            directory = self.directories.directory_for(self.tail)
+        else:
+            directory = os.path.dirname(active.path)
+        self.directories.mark_full(directory)
+        if not self.directories.have_room_beside(directory):
+            return False
+        try:
+            self._forget_ahead_in(directory)
+            if active is not None:
+                self._end_early(active)
+        except StoreIOError as error:
+            log.error("a full commit log file cannot be left for another directory: %s", error)
+            return False
+        log.warning("%s: no space left, the commit log goes on in another directory", directory)
+        return True
+
+    def _forget_ahead_in(self, directory: str) -> None:
+        ahead = self._ahead
+        if ahead is not None and os.path.dirname(ahead.path) == directory:
+            self._ahead = None
+            ahead.file.close()
+            self._disk.remove(ahead.path)
+
+    def _end_early(self, active: LogFile) -> None:
+        if self.tail == active.base:
+            self._drop(active.base)
+            self._activate(None)
+            self._torn = False
+            return
+        left = active.base + active.size - self.tail
+        self._torn = True
+        active.file.pwrite(BLANK.pack(left, MAGIC_BLANK), self.tail - active.base)
+        self._torn = False
+        self.tail += left
+        self.next_file_from = _NEVER
 
     def unflushed_files(self, upto: int) -> list[LogFile]:
         """Files with bytes between the flushed offset and `upto`."""
@@ -287,6 +387,8 @@ class CommitLog:
     def hot_view(self, start: int, end: int) -> tuple[memoryview, int] | None:
         """The mapping of the file that holds `start` to `end`, and where the file begins.
 
+        For places where messages are known to lie: what was never written must not be read.
+
         Returns:
             None when a part is cold, removed, behind the tail or in another file.
         """
@@ -305,7 +407,7 @@ class CommitLog:
             blocking: With False nothing waits for the disk.
 
         Returns:
-            A slice of the mapping near the tail, a copy farther back; ``b""`` when the
+            A slice of the mapping near the tail, a copy elsewhere; ``b""`` when the
             log does not hold these bytes (removed, or behind the tail); None when they
             are cold and `blocking` is False.
         """
@@ -315,7 +417,7 @@ class CommitLog:
         file = self._files.get(offset - position)
         if file is None or position + size > file.size:
             return b""
-        if offset >= self._hot_floor and self.tail - offset <= self._hot_bytes:
+        if offset >= self._hot_floor and self.tail - offset <= self._hot_bytes and file.maps_holes:
             return file.view[position : position + size]
         data = file.file.pread_nowait(size, position)
         if data is not None:

@@ -6,9 +6,9 @@ from enum import Enum
 
 import attrs
 
-from configuration import setting
+from configuration import DELAYS, HOURS, NOT_EMPTY, ConfigError, setting
 
-__all__ = ["BrokerRole", "FlushDiskType", "MessageStoreConfig"]
+__all__ = ["BrokerRole", "FlushDiskType", "MessageStoreConfig", "check_quota", "quota_share"]
 
 
 class FlushDiskType(Enum):
@@ -30,9 +30,18 @@ class BrokerRole(Enum):
 class MessageStoreConfig:
     """What the store obeys; sizes in bytes, times in the unit that the help names."""
 
-    store_path_root_dir: str = setting("~/store", help="Directory of everything a broker stores.")
+    store_path_root_dir: str = setting(
+        "~/store", form=NOT_EMPTY, help="Directory of everything a broker stores."
+    )
     store_path_commit_log: str | None = setting(
-        None, help="Directory of the commit log, or several separated by commas; empty: <root>/commitlog."
+        None,
+        help="Directory of the commit log, or several separated by commas, which get its files in turn;"
+        " empty: <root>/commitlog.",
+    )
+    read_only_commit_log_store_paths: str | None = setting(
+        None,
+        help="More directories of the commit log, separated by commas, that get no new files: theirs are read"
+        " and, when their time has come, deleted.",
     )
     store_path_consume_queue: str | None = setting(
         None, help="Directory of the consume queues; empty: <root>/consumequeue. Java always uses the latter."
@@ -70,6 +79,7 @@ class MessageStoreConfig:
     max_message_size: int = setting(4 << 20, ge=10, runtime=True, help="Largest message body in bytes.")
     message_delay_level: str = setting(
         "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+        form=DELAYS,
         help="Delays of the levels from 1 on; units s, m, h, d.",
     )
     message_index_enable: bool = setting(True, help="Build the index that queries by key read.")
@@ -105,7 +115,10 @@ class MessageStoreConfig:
     )
     file_reserved_time: int = setting(72, ge=0, runtime=True, help="Hours that a commit log file is kept.")
     delete_when: str = setting(
-        "04", runtime=True, help="Hours of the day, ';' between, in which expired files are deleted."
+        "04",
+        form=HOURS,
+        runtime=True,
+        help="Hours of the day, ';' between, in which expired files are deleted.",
     )
     disk_max_used_space_ratio: int = setting(
         75, ge=0, le=100, runtime=True, help="Percent of the partition above which expired files go at once."
@@ -119,6 +132,44 @@ class MessageStoreConfig:
     clean_file_forcibly_enable: bool = setting(
         True, runtime=True, help="Allow the deletion of files that are not expired."
     )
+    quota_percent_for_disk_partition: float = setting(
+        1.0,
+        ge=0.0001,
+        le=1.0,
+        runtime=True,
+        help="Share of the commit log's partition that this broker may fill before it deletes its oldest"
+        " files; 1: no share, the partition alone counts. Key of RIP-31, which Java brokers do not know.",
+    )
+    replicas_per_disk_partition: int = setting(
+        1,
+        ge=1,
+        runtime=True,
+        help="Brokers that share the partition: a share of 1/n each; 1: no share. Java's way to say"
+        " quotaPercentForDiskPartition; if both say something they must agree.",
+    )
+    logical_disk_space_clean_forcibly_threshold: float = setting(
+        0.8,
+        ge=0.0,
+        le=1.0,
+        runtime=True,
+        help="Part of its share above which a broker deletes files that are not expired, too.",
+    )
+    quota_purge_confirmed: bool = setting(
+        False,
+        runtime=True,
+        help="Let a share that is new or smaller than before delete what lies above it; until then nothing is"
+        " deleted because of that share. Good for one share: set it to false and to true again for the next."
+        " Ours.",
+    )
+    disk_space_reserved_bytes: int = setting(
+        4 << 20,
+        ge=0,
+        le=2**63 - 1,
+        runtime=True,
+        help="Free bytes of a partition below which messages are refused and files are deleted, as above"
+        " diskSpaceWarningLevelRatio; what is left is for queues, tables and logs. 0: only the ratios count."
+        " Ours.",
+    )
     clean_resource_interval: int = setting(
         10_000, ge=1, runtime=True, help="Milliseconds between looks at disk space and expired files."
     )
@@ -129,10 +180,46 @@ class MessageStoreConfig:
         100, ge=0, runtime=True, help="Milliseconds between two deletions of commit log files."
     )
     broker_role: BrokerRole = setting(BrokerRole.ASYNC_MASTER, help="Place of the broker in its group.")
-    ha_listen_port: int = setting(10912, ge=0, le=65535, help="Port of the replication link.")
+    ha_listen_port: int | None = setting(
+        None,
+        ge=0,
+        le=65535,
+        help="Port of the replication link, as Java's containers have it listenPort + 1 when not set; 0 takes"
+        " any free one.",
+    )
     hot_tail_bytes: int = setting(
         256 << 20, ge=0, help="Bytes behind the log's tail that reads take from the mapping unasked. Ours."
     )
     max_unwritten_entries: int = setting(
         600_000, ge=1, help="Queue entries in memory above which messages are refused as busy. Ours."
     )
+
+
+_SHARE_TOLERANCE = 0.02
+
+
+def quota_share(config: MessageStoreConfig) -> float:
+    """The share of its partition that a broker may fill, 0 < share <= 1; 1 means no quota.
+
+    The defaults of both keys say nothing, because a file that a program wrote holds every key.
+    """
+    if config.quota_percent_for_disk_partition < 1:
+        return config.quota_percent_for_disk_partition
+    return 1 / config.replicas_per_disk_partition
+
+
+def check_quota(config: MessageStoreConfig) -> None:
+    """Refuse two shares that contradict each other; 0.33 and a third do not.
+
+    Raises:
+        ConfigError: quotaPercentForDiskPartition and replicasPerDiskPartition differ.
+    """
+    percent, replicas = config.quota_percent_for_disk_partition, config.replicas_per_disk_partition
+    if percent < 1 and replicas > 1 and abs(percent * replicas - 1) > _SHARE_TOLERANCE:
+        raise ConfigError(
+            None,
+            None,
+            "quotaPercentForDiskPartition",
+            f"{percent:g} and replicasPerDiskPartition={replicas} (a share of {1 / replicas:.4g}) contradict"
+            " each other: leave one of them out",
+        )

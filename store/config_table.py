@@ -6,10 +6,11 @@ The broker keeps ``topics.json`` and its siblings this way (Java: ``ConfigManage
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from store.errors import StoreMissingError
+from store.errors import StoreError, StoreMissingError
 from store.files import OsFileSystem
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ class ConfigTable:
             file.truncate(0)
             file.pwrite(text.encode(), 0)
             file.fdatasync()
+        except StoreError:
+            with contextlib.suppress(StoreError):  # what failed before is what the caller shall hear
+                self._files.remove(temporary)  # on a full disk every byte counts
+            raise
         finally:
             file.close()
         self._files.replace(temporary, path)

@@ -268,16 +268,17 @@ class ConsumeQueue:
 
     def sync(self) -> None:
         """Make the written units durable; for a worker thread."""
-        while self.unsynced:
-            base = self.unsynced.pop()
+        for base in sorted(self.unsynced):
             try:
                 file = self._disk.open(os.path.join(self.directory, file_name(base)))
             except StoreMissingError:
+                self.unsynced.discard(base)
                 continue
             try:
                 file.fdatasync()
             finally:
                 file.close()
+            self.unsynced.discard(base)
 
     def read(self, offset: int, count: int, *, blocking: bool) -> bytes | bytearray | None:
         """Up to `count` units from `offset` on, as they are stored.

@@ -24,11 +24,16 @@ class StoreError(Exception):
 
 
 class StoreIOError(StoreError):
-    """The operating system refused an operation; `errno` says why."""
+    """The operating system refused an operation; `errno` says why.
+
+    Attributes:
+        operation: What was asked of it: ``write``, ``fdatasync``, ``open``, …
+    """
 
     def __init__(self, error: OSError, operation: str, path: str) -> None:
         super().__init__(f"{operation} failed: {error.strerror or error}", path)
         self.errno = error.errno
+        self.operation = operation
 
     @property
     def disk_full(self) -> bool:

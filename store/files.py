@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     ReadableBuffer = bytes | bytearray | memoryview
 
+_STAT_BLOCK_BYTES = 512
+_MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs", "devtmpfs")
 _RWF_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -58,10 +60,15 @@ class DiskSpace:
     available: int
 
     @property
+    def usable(self) -> int:
+        """Size of the partition without what only the superuser may take."""
+        return self.total - self.free + self.available
+
+    @property
     def used_ratio(self) -> float:
         """Used share in whole percent steps, rounded up, 0.0 to 1.0 (Java: `UtilAll`)."""
         used = self.total - self.free
-        entire = used + self.available
+        entire = self.usable
         return -(-100 * used // entire) / 100.0 if entire > 0 else 0.0
 
 
@@ -95,6 +102,10 @@ class StoreFile(Protocol):
         ...
 
     def size(self) -> int: ...
+
+    def allocated_bytes(self) -> int:
+        """What the file takes on the device: holes take nothing."""
+        ...
 
     def close(self) -> None: ...
 
@@ -140,6 +151,14 @@ class FileSystem(Protocol):
 
     def space(self, path: str) -> DiskSpace: ...
 
+    def device(self, path: str) -> int:
+        """Which partition holds `path`: ``st_dev``."""
+        ...
+
+    def maps_holes(self, path: str) -> bool:
+        """False where reading a hole through a mapping takes space: on a full one that is a SIGBUS."""
+        ...
+
     def real_path(self, path: str) -> str: ...
 
     def memory_bytes(self) -> int:
@@ -159,6 +178,20 @@ def _translated(error: OSError, operation: str, path: str) -> StoreIOError:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return StoreMissingError(error, operation, path)
     return StoreIOError(error, operation, path)
+
+
+def _file_system_type(device: int) -> str:
+    """What ``/proc/self/mountinfo`` calls the file system of `device`; ``""`` where there is none."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            for line in mounts:
+                mount, _, kind = line.partition(" - ")
+                if mount.split(" ", 3)[2] == wanted:
+                    return kind.split(" ", 1)[0]
+    except FileNotFoundError:
+        return ""
+    return ""
 
 
 class OsFile:
@@ -232,6 +265,12 @@ class OsFile:
     def size(self) -> int:
         try:
             return os.fstat(self._fd).st_size
+        except OSError as error:
+            raise _translated(error, "stat", self.path) from error
+
+    def allocated_bytes(self) -> int:
+        try:
+            return os.fstat(self._fd).st_blocks * _STAT_BLOCK_BYTES
         except OSError as error:
             raise _translated(error, "stat", self.path) from error
 
@@ -336,6 +375,15 @@ class OsFileSystem:
             raise _translated(error, "measure space", path) from error
         unit = status.f_frsize
         return DiskSpace(status.f_blocks * unit, status.f_bfree * unit, status.f_bavail * unit)
+
+    def device(self, path: str) -> int:
+        try:
+            return os.stat(path).st_dev
+        except OSError as error:
+            raise _translated(error, "stat", path) from error
+
+    def maps_holes(self, path: str) -> bool:
+        return _file_system_type(self.device(path)) not in _MEMORY_FILE_SYSTEMS
 
     def real_path(self, path: str) -> str:
         return os.path.realpath(os.path.expanduser(path))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from configuration import wait_configured
 from store.config import FlushDiskType
 from store.errors import StoreError
 from store.records import PutStatus
@@ -140,14 +141,15 @@ class FlushService:
             await self.flush()
 
     async def _wait_for_enough(self) -> None:
-        await trio.sleep(self._config.flush_interval_commit_log / 1000)
+        await wait_configured(lambda: self._config.flush_interval_commit_log / 1000)
         least = self._config.flush_commit_log_least_pages * _PAGE_BYTES
         if self._log.tail - self._log.flushed < least:
-            thorough_s = self._config.flush_commit_log_thorough_interval / 1000
-            with trio.move_on_at(self._last_flush + thorough_s):
-                self._enough = trio.Event()
-                self._enough_at = self._log.flushed + least
-                await self._enough.wait()
+            since_s = trio.current_time() - self._last_flush
+            self._enough = trio.Event()
+            self._enough_at = self._log.flushed + least
+            await wait_configured(
+                lambda: self._config.flush_commit_log_thorough_interval / 1000 - since_s, self._enough
+            )
             self._enough_at = None
 
     async def flush(self) -> None:

@@ -25,11 +25,14 @@ import struct
 import sys
 import time
 from array import array
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 
 from remoting.protocol.message import PROPERTY_TAGS, java_string_hash
+from store.errors import StoreError
 from store.message_codec import property_value
 
 if TYPE_CHECKING:
@@ -110,9 +113,17 @@ class IndexFile:
         self._entries_at = HEADER_BYTES + slots * 4
         self.size = self._entries_at + entries * ENTRY_BYTES
         self._file: StoreFile = files.open(path, create=create)
-        if create:
-            self._file.truncate(self.size)
+        try:
+            if create:
+                self._file.truncate(self.size)
+            self._may_map = files.maps_holes(path)
+        except StoreError:
+            self._file.close()
+            if create:
+                files.remove(path)
+            raise
         self._view: memoryview | None = None
+        self._unfinished: list[tuple[bytes | bytearray, int]] = []
         self.begin_timestamp = self.end_timestamp = 0
         self.begin_physical = self.end_physical = 0
         self._used_slots = 0
@@ -137,20 +148,24 @@ class IndexFile:
         self.begin_physical = self.end_physical = previous.end_physical
         self.begin_timestamp = self.end_timestamp = previous.end_timestamp
 
-    @property
-    def _map(self) -> memoryview:
+    def _reader(self, fields: struct.Struct) -> Callable[[int], tuple[int, ...]]:
+        """Gives the fields at an offset; by the mapping where reading slots nobody wrote is harmless."""
+        if not self._may_map:
+            return lambda offset: fields.unpack(self._file.pread(fields.size, offset))
         if self._view is None:
             self._view = self._file.map_readonly(self.size)
-        return self._view
+        return partial(fields.unpack_from, self._view)
 
     def add(self, items: list[tuple[int, int, int]]) -> int:
-        """Write (key hash, commit log offset, store timestamp) until the file is full.
+        """Take (key hash, commit log offset, store timestamp) until the file is full; `finish` writes them.
+
+        What was taken before must be finished.
 
         Returns:
             How many were taken.
         """
         first = self.count
-        view = self._map
+        slot_at = self._reader(_SLOT)
         newest: dict[int, int] = {}
         packed = bytearray()
         taken = 0
@@ -165,7 +180,7 @@ class IndexFile:
             slot = hashed % self._slots
             previous = newest.get(slot)
             if previous is None:
-                (previous,) = _SLOT.unpack_from(view, HEADER_BYTES + slot * 4)
+                (previous,) = slot_at(HEADER_BYTES + slot * 4)
                 if not 0 < previous < first:
                     previous = 0
                     self._used_slots += 1
@@ -176,22 +191,30 @@ class IndexFile:
             self.end_timestamp = timestamp
             taken += 1
         if taken:
-            write = self._file.pwrite
-            write(packed, self._entries_at + first * ENTRY_BYTES)
             self.count = first + taken
-            self._write_header()
             slot_bytes = _SLOT.pack
-            for slot, number in newest.items():
-                write(slot_bytes(number), HEADER_BYTES + slot * 4)
+            self._unfinished = [
+                (packed, self._entries_at + first * ENTRY_BYTES),
+                (self._header(), 0),
+                *[(slot_bytes(number), HEADER_BYTES + slot * 4) for slot, number in newest.items()],
+            ]
         return taken
 
-    def _write_header(self) -> None:
-        self._file.pwrite(
-            HEADER.pack(
-                self.begin_timestamp, self.end_timestamp, self.begin_physical, self.end_physical,
-                self._used_slots, self.count,
-            ),
-            0,
+    def finish(self) -> None:
+        """Write what `add` has taken, in its order; again from the first write when one fails.
+
+        Raises:
+            StoreIOError: some of it is not in the file; call it again before `add`.
+        """
+        write = self._file.pwrite
+        for data, offset in self._unfinished:
+            write(data, offset)
+        self._unfinished = []
+
+    def _header(self) -> bytes:
+        return HEADER.pack(
+            self.begin_timestamp, self.end_timestamp, self.begin_physical, self.end_physical,
+            self._used_slots, self.count,
         )  # fmt: skip
 
     def rebuild(self, physical_limit: int, progress: Callable[[], None]) -> None:
@@ -251,7 +274,7 @@ class IndexFile:
         else:
             self.end_physical = self.begin_physical
             self.end_timestamp = self.begin_timestamp
-        self._write_header()
+        self._file.pwrite(self._header(), 0)
 
     def overlaps(self, begin: int, end: int) -> bool:
         """True when the file may hold messages stored between `begin` and `end`, ms."""
@@ -262,12 +285,10 @@ class IndexFile:
         count = self.count
         if count <= 1:
             return
-        view = self._map
-        (number,) = _SLOT.unpack_from(view, HEADER_BYTES + hashed % self._slots * 4)
+        entry_at = self._reader(ENTRY)
+        (number,) = self._reader(_SLOT)(HEADER_BYTES + hashed % self._slots * 4)
         while 0 < number <= count and len(found) < maximum:
-            entry_hash, physical, seconds, previous = ENTRY.unpack_from(
-                view, self._entries_at + number * ENTRY_BYTES
-            )
+            entry_hash, physical, seconds, previous = entry_at(self._entries_at + number * ENTRY_BYTES)
             if seconds < 0:
                 break
             stored = self.begin_timestamp + seconds * 1000
@@ -304,7 +325,10 @@ class MessageIndex:
         self._files: list[IndexFile] = []
         self._pending: list[IndexEntry] = []
         self._writing: list[IndexEntry] = []
+        self._hashed = 0
+        self._items: list[tuple[int, int, int]] = []
         self._unsynced: set[IndexFile] = set()
+        self._removed: list[IndexFile] = []
 
     def statistics(self) -> IndexStatistics:
         files = self._files
@@ -360,8 +384,8 @@ class MessageIndex:
                 self._disk.remove(path)
                 continue
             file = IndexFile(path, self._slots, self._capacity, self._disk, create=False)
-            file.load_header()
             self._files.append(file)
+            file.load_header()
 
     def repair(
         self, physical_limit: int, trusted_timestamp: int, progress: Callable[[], None] = lambda: None
@@ -403,20 +427,30 @@ class MessageIndex:
         return bool(self._writing)
 
     def write_behind(self) -> None:
-        """Write what `take_pending` set aside; for a worker thread, one at a time."""
+        """Write what `take_pending` set aside; for a worker thread, one at a time.
+
+        Raises:
+            StoreIOError: the rest is written by the next call, each entry once; until then
+                queries find it in memory.
+        """
         batch = self._writing
         if batch:
-            items = [
+            self._items += [
                 (key_hash(topic, key), physical, timestamp)
-                for topic, keys, physical, timestamp, properties in batch
+                for topic, keys, physical, timestamp, properties in batch[self._hashed :]
                 for key in _all_keys(keys, properties)
             ]
-            while items:
+            self._hashed = len(batch)
+            if self._files:
+                self._files[-1].finish()
+            while self._items:
                 file = self._file_for_writing()
-                taken = file.add(items)
+                taken = file.add(self._items)
                 self._unsynced.add(file)
-                items = items[taken:]
+                del self._items[:taken]
+                file.finish()
             self._writing = []
+            self._hashed = 0
 
     def _file_for_writing(self) -> IndexFile:
         last = self._files[-1] if self._files else None
@@ -438,8 +472,9 @@ class MessageIndex:
 
     def sync(self) -> None:
         """Make the written entries durable; for a worker thread."""
-        while self._unsynced:
-            self._unsynced.pop().sync()
+        for file in list(self._unsynced):
+            file.sync()
+            self._unsynced.discard(file)
 
     def query(self, topic: str, key: str, maximum: int, begin: int, end: int) -> list[int]:
         """Commit log offsets of messages with this key hash, newest first; may block.
@@ -477,14 +512,23 @@ class MessageIndex:
     def delete_expired_files(self, min_physical: int) -> int:
         """Remove files that end before `min_physical`, never the last; for a worker thread."""
         count = 0
+        self._close_removed_files()
         while len(self._files) > 1 and self._files[0].end_physical < min_physical:
             file, self._files = self._files[0], self._files[1:]
             self._unsynced.discard(file)
+            self._removed.append(file)
             self._disk.remove(file.path)
             count += 1
         return count
 
+    def _close_removed_files(self) -> None:
+        """Close descriptors of files that were removed a pass ago: no query is in them any more."""
+        while self._removed:
+            self._removed.pop().close()
+
     def close(self) -> None:
-        for file in self._files:
-            file.close()
-        self._files = []
+        """Close all descriptors, also if one of them fails."""
+        with ExitStack() as closing:
+            for file in [*self._files, *self._removed]:
+                closing.callback(file.close)
+            self._files, self._removed = [], []

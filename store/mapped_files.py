@@ -6,13 +6,16 @@ A file has its full size from the beginning; the part that was never written is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from store.errors import StoreCorruptError
+from store.errors import StoreCorruptError, StoreIOError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from store.files import FileSystem, StoreFile
 
 NAME_DIGITS = 20
@@ -23,38 +26,81 @@ def file_name(base: int) -> str:
     return f"{base:020d}"
 
 
-def list_bases(directory: str, file_size: int, files: FileSystem) -> list[int]:
-    """Start offsets of the files in `directory`, ascending.
+def find_files(
+    directories: Iterable[str], file_size: int, files: FileSystem, *, clean: bool = True
+) -> dict[int, str]:
+    """Start offset → directory of the files in one or several directories, ascending.
 
-    An empty last file (a crash between creation and allocation) is removed. Names that
-    are not 20 digits are not ours and are left alone.
+    An empty last file (a crash between creation and allocation) is removed, and so is one
+    that was never written while another directory has its twin. Names that are not 20
+    digits are not ours and are left alone.
+
+    Args:
+        clean: The last run stopped in order. If not, it may have ended between the two steps
+            that clear what lies behind the tail: a last file that is too short gets its size.
 
     Raises:
-        StoreCorruptError: a file has another size than `file_size`, or one is missing
-            in the middle: the configuration does not belong to this directory.
+        StoreCorruptError: a file has another size than `file_size`, exists twice, or one is
+            missing in the middle: the configuration does not belong to these directories.
     """
-    names = [name for name in files.listdir(directory) if len(name) == NAME_DIGITS and name.isdigit()]
-    bases: list[int] = []
-    for index, name in enumerate(names):
-        path = os.path.join(directory, name)
+    found: dict[int, str] = {}
+    for directory in directories:
+        for name in files.listdir(directory):
+            if len(name) == NAME_DIGITS and name.isdigit():
+                base = int(name)
+                found[base] = _only_one(base, found.get(base, directory), directory, files)
+    bases = dict(sorted(found.items()))
+    last = max(bases, default=0)
+    for base, directory in list(bases.items()):
+        path = os.path.join(directory, file_name(base))
         size = files.file_size(path)
-        if size == 0 and index == len(names) - 1:
+        if size == 0 and base == last:
             files.remove(path)
-            continue
-        if size != file_size:
+            del bases[base]
+        elif size < file_size and base == last and not clean:
+            _grow(path, file_size, files)
+        elif size != file_size:
             raise StoreCorruptError(f"has {size} bytes where the configuration says {file_size}", path)
-        bases.append(int(name))
     for previous, base in pairwise(bases):
         if base != previous + file_size:
-            raise StoreCorruptError(f"the file before it ends at {previous + file_size}, one is missing",
-                                    os.path.join(directory, file_name(base)))  # fmt: skip
+            raise StoreCorruptError(f"follows {previous + file_size}, one is missing"
+                                    " (or its directory in storePathCommitLog)",
+                                    os.path.join(bases[base], file_name(base)))  # fmt: skip
     return bases
+
+
+def _grow(path: str, size: int, files: FileSystem) -> None:
+    file = files.open(path)
+    try:
+        file.truncate(size)
+    finally:
+        file.close()
+
+
+def _only_one(base: int, known: str, other: str, files: FileSystem) -> str:
+    """Of the same file in two directories the one that was written; the other is removed."""
+    if known == other:
+        return known
+    paths = [os.path.join(directory, file_name(base)) for directory in (known, other)]
+    written = [_begins_with_bytes(path, files) for path in paths]
+    if all(written):
+        raise StoreCorruptError(f"is in {other} too", paths[0])
+    files.remove(paths[0] if written[1] else paths[1])
+    return other if written[1] else known
+
+
+def _begins_with_bytes(path: str, files: FileSystem) -> bool:
+    file = files.open(path, writable=False)
+    try:
+        return any(file.pread(8, 0))
+    finally:
+        file.close()
 
 
 def split_sound(directory: str, file_size: int, files: FileSystem) -> tuple[list[int], list[int]]:
     """Start offsets of the leading files that fit together, and of all behind them.
 
-    For files that can be made again: where `list_bases` refuses, the second list begins.
+    For files that can be made again: where `find_files` refuses, the second list begins.
     An empty last file is among the second.
     """
     bases = [int(name) for name in files.listdir(directory) if len(name) == NAME_DIGITS and name.isdigit()]
@@ -68,17 +114,19 @@ def split_sound(directory: str, file_size: int, files: FileSystem) -> tuple[list
 class LogFile:
     """One commit log file, open, with a read-only mapping made at first use.
 
+    `maps_holes` says whether the mapping may be read where nothing was written.
     `view` slices keep the mapping alive by themselves: dropping a `LogFile` and
     unlinking its path never takes bytes away from a reader that already holds a slice.
     """
 
-    __slots__ = ("_view", "base", "file", "path", "size")
+    __slots__ = ("_view", "base", "file", "maps_holes", "path", "size")
 
-    def __init__(self, path: str, base: int, size: int, file: StoreFile) -> None:
+    def __init__(self, path: str, base: int, size: int, file: StoreFile, *, maps_holes: bool) -> None:
         self.path = path
         self.base = base
         self.size = size
         self.file = file
+        self.maps_holes = maps_holes
         self._view: memoryview | None = None
 
     def __repr__(self) -> str:
@@ -93,7 +141,11 @@ class LogFile:
 
 
 def open_log_file(directory: str, base: int, size: int, files: FileSystem, *, create: bool) -> LogFile:
-    """Open, or create sparse at full size and durably named, the file at `base`."""
+    """Open, or create sparse at full size and durably named, the file at `base`.
+
+    Raises:
+        StoreIOError: a file that could not be created wholly is removed again, if that can be done.
+    """
     path = os.path.join(directory, file_name(base))
     file = files.open(path, create=create)
     try:
@@ -101,7 +153,11 @@ def open_log_file(directory: str, base: int, size: int, files: FileSystem, *, cr
             if file.size() != size:
                 file.truncate(size)
             files.sync_directory(directory)
+        maps_holes = files.maps_holes(path)
     except BaseException:
         file.close()
+        if create:
+            with contextlib.suppress(StoreIOError):  # what failed before is what the caller shall hear
+                files.remove(path)
         raise
-    return LogFile(path, base, size, file)
+    return LogFile(path, base, size, file, maps_holes=maps_holes)

@@ -99,6 +99,21 @@ class MessageReader:
             result.buffers = buffers
         return result
 
+    def get_blocking(
+        self,
+        topic: str,
+        queue_id: int,
+        offset: int,
+        max_nums: int,
+        max_bytes: int,
+        match: Callable[[int], bool] | None,
+    ) -> GetResult:
+        """`get` in a worker thread: waits for the disk and always has a result."""
+        result = self.get(topic, queue_id, offset, max_nums, max_bytes, match, blocking=True)
+        if result is None:
+            raise AssertionError("a blocking read always has an answer")
+        return result
+
     def _corrected(self, offset: int, corrected: int) -> int:
         """A slave does not correct readers: it may be behind (Java: ``nextOffsetCorrection``)."""
         return offset if self._config.broker_role is BrokerRole.SLAVE else corrected

@@ -8,7 +8,6 @@ for the disk says so and belongs to a worker thread.
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,22 +18,25 @@ from store.checkpoint import AbortMarker, load_checkpoint
 from store.cleaner import Cleaner
 from store.clock import Clock, SystemClock
 from store.commit_log import CommitLog
-from store.config import BrokerRole, FlushDiskType, MessageStoreConfig
+from store.config import BrokerRole, FlushDiskType, MessageStoreConfig, check_quota
 from store.delay_levels import DelayLevels
 from store.dispatch import Dispatcher
-from store.errors import StoreError, StoreIOError
+from store.errors import StoreIOError
 from store.files import FileSystem, OsFileSystem
+from store.files_ahead import FilesAhead
 from store.flush import FlushService
 from store.index import MessageIndex, typed_key
+from store.log_directories import LogDirectories
 from store.message_codec import STORE_TIMESTAMP_PREFIX_BYTES
 from store.message_reader import MAX_PULL_BYTES, MessageReader
 from store.path_registry import PathReservation, reserve_paths
-from store.queue_ends import QUEUE_ENDS_NAME, drop_queue_ends, load_queue_ends, save_queue_ends
+from store.queue_ends import drop_queue_ends, load_queue_ends, save_queue_ends
 from store.queue_table import QueueTable
+from store.quota_consent import PurgeConsent
 from store.records import Arrival, GetResult, Message, PutResult, PutStatus, QueryResult
 from store.recovery import Recovery, RecoveryReport
-from store.retention import ratio_text
 from store.runtime_table import StoreStatistics, disk_table
+from store.store_paths import StorePaths
 from store.store_stats import PUT, PUT_BYTES, PUT_FAILED, StoreStats
 from store.write_behind import WriteBehind
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from store.consume_queue import Boundary
+    from store.disk_space import DiskUse
 
 log = logging.getLogger("rocketmq.store")
 
@@ -58,6 +61,7 @@ class MessageStore:
 
     Raises:
         StoreError: ``messageDelayLevel`` cannot be understood.
+        ConfigError: two keys name different shares of the disk.
         ValueError: the host is not an IP address.
 
     Attributes:
@@ -77,36 +81,21 @@ class MessageStore:
         self.broker_name = broker_name
         self._disk = files or OsFileSystem()
         self._clock = clock or SystemClock()
-        root = self._disk.real_path(config.store_path_root_dir)
-        self.root = root
-        self.commit_log_paths = [
-            self._disk.real_path(path.strip())
-            for path in (config.store_path_commit_log or os.path.join(root, "commitlog")).split(",")
-        ]
-        self.consume_queue_path = self._disk.real_path(
-            config.store_path_consume_queue or os.path.join(root, "consumequeue")
-        )
+        check_quota(config)
+        self._paths = paths = StorePaths.of(config, self._disk)
+        self.root, self.commit_log_paths = paths.root, paths.commit_logs
+        self.consume_queue_path = paths.consume_queue
+        log_size = config.mapped_file_size_commit_log
+        directories = LogDirectories(paths.commit_logs, log_size, self._disk, paths.read_only_commit_logs)
         self.delay_levels = DelayLevels(config.message_delay_level)
-        self._log = CommitLog(
-            self.commit_log_paths,
-            config.mapped_file_size_commit_log,
-            self._disk,
-            hot_bytes=config.hot_tail_bytes,
-        )
-        self._queues = QueueTable(self.consume_queue_path, config.mapped_file_size_consume_queue, self._disk)
+        self._log = CommitLog(directories, log_size, self._disk, hot_bytes=config.hot_tail_bytes)
+        self._queues = QueueTable(paths.consume_queue, config.mapped_file_size_consume_queue, self._disk)
         self._index = (
-            MessageIndex(
-                os.path.join(root, "index"),
-                config.max_hash_slot_num,
-                config.max_index_num,
-                self._disk,
-                self._clock,
-            )
+            MessageIndex(paths.index, config.max_hash_slot_num, config.max_index_num, self._disk, self._clock)
             if config.message_index_enable
             else None
         )
-        self._abort = AbortMarker(os.path.join(root, "abort"), self._disk)
-        self._queue_ends_path = os.path.join(root, QUEUE_ENDS_NAME)
+        self._abort = AbortMarker(paths.abort, self._disk)
         self._store_host = encode_host(*store_host)
         self._appender = Appender(self._log, self._queues, self.delay_levels, config, self._store_host)
         self._last_store_timestamp = 0
@@ -117,10 +106,11 @@ class MessageStore:
             self._queues,
             self._index,
             config,
-            os.path.join(root, "checkpoint"),
+            paths.checkpoint,
             self._disk,
             lambda: self._flush.flushed_timestamp,
             lambda: self._dispatcher.timestamp,
+            lambda: self._cleaner.write_failed(),
         )
         self._stats = StoreStats(self._clock.now_ms())
         self._dispatcher = Dispatcher(
@@ -136,15 +126,16 @@ class MessageStore:
             self._queues,
             self._index,
             config,
-            commit_log_paths=self.commit_log_paths,
-            consume_queue_path=self.consume_queue_path,
+            consume_queue_path=paths.consume_queue,
+            index_path=paths.index,
+            consent=PurgeConsent(paths.share_in_force, self._disk),
             files=self._disk,
             clock=self._clock,
             lock=self._behind.lock,
         )
         self.on_arrival: list[Callable[[list[Arrival]], None]] = self._dispatcher.on_arrival
         self._reservation: PathReservation | None = None
-        self._next_file_wanted = trio.Event()
+        self._files_ahead = FilesAhead(self._log, self._cleaner.measure_soon)
         self._reader = MessageReader(self._log, self._queues, config, self._disk.memory_bytes())
         self._loaded = False
         self._closed = False
@@ -162,9 +153,8 @@ class MessageStore:
             StoreLockedError: another broker or process has one of them; names it.
             StoreIOError: the root directory cannot be created or written.
         """
-        self._reservation = reserve_paths(
-            self.root, [*self.commit_log_paths, self.consume_queue_path], self.broker_name, self._disk
-        )
+        root, *others = self._paths.all
+        self._reservation = reserve_paths(root, others, self.broker_name, self._disk)
 
     def release(self) -> None:
         """Give the paths back; the last step, whatever happened before."""
@@ -183,15 +173,20 @@ class MessageStore:
         """
         clean = not self._abort.present()
         self._disk.makedirs(self.root)
-        self._disk.makedirs(os.path.join(self.root, "config"))
-        checkpoint = load_checkpoint(os.path.join(self.root, "checkpoint"), self._disk)
-        self._log.load()
+        self._disk.makedirs(self._paths.config)
+        checkpoint = load_checkpoint(self._paths.checkpoint, self._disk)
+        self._log.load(clean=clean)
         self._queues.load()
         if self._index is not None:
             self._index.load()
-        queue_ends = load_queue_ends(self._queue_ends_path, self._disk) if clean else None
-        self._abort.create()
-        drop_queue_ends(self._queue_ends_path, self._disk)
+        queue_ends = load_queue_ends(self._paths.queue_ends, self._disk) if clean else None
+        try:
+            self._abort.create()
+            drop_queue_ends(self._paths.queue_ends, self._disk)
+        except BaseException:
+            if clean:  # as it still is
+                self._abort.remove()
+            raise
         self._behind.checkpoint = checkpoint
         self.recovery = Recovery(
             self._log,
@@ -202,16 +197,17 @@ class MessageStore:
             clean=clean,
             queue_ends=queue_ends,
             check_crc=self.config.check_crc_on_recover,
-            write_behind=self._behind.write_blocking,
+            write_behind=self._behind.write_if_possible,
             progress=progress,
         ).run()
-        self._behind.write_blocking()
+        self._behind.write_if_possible()
         self._last_store_timestamp = self._dispatcher.timestamp = self._flush.flushed_timestamp = (
             self.recovery.last_store_timestamp
         )
         if self.recovery.messages:
             self._log.sync_from(self.recovery.start)
-        self._behind.sync_blocking(self._dispatcher.timestamp)
+        self._behind.sync_if_possible(self._dispatcher.timestamp)
+        self._cleaner.measure()
         self._loaded = True
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -226,7 +222,7 @@ class MessageStore:
                 nursery.start_soon(self._flush.run)
                 nursery.start_soon(self._behind.run)
                 nursery.start_soon(self._cleaner.run)
-                nursery.start_soon(self._create_files_ahead)
+                nursery.start_soon(self._files_ahead.run)
                 task_status.started()
         finally:
             self._running = False
@@ -234,10 +230,11 @@ class MessageStore:
     def shutdown(self) -> None:
         """Clean stop after `run` ended: write everything, checkpoint, remove ``abort``; blocking.
 
-        After a failed flush, or when `load` did not succeed, ``abort`` stays.
+        After a failed flush, or when `load` did not succeed, ``abort`` stays. So it does when the
+        disk has no room for queue entries: the next start makes them again.
 
         Raises:
-            StoreError: something could not be written; ``abort`` stays.
+            StoreError: something could not be written for another reason; ``abort`` stays.
         """
         if self._closed:
             return
@@ -245,30 +242,31 @@ class MessageStore:
         try:
             if self._loaded and self._flush.failure is None:
                 upto = self._log.tail
+                self._log.clear_torn_record()
                 self._log.sync_from(self._log.flushed)
                 self._log.flushed = upto
                 self._flush.flushed_timestamp = self._last_store_timestamp
                 self._dispatcher.flushed(upto)
-                self._behind.write_blocking()
-                self._behind.sync_blocking(self._dispatcher.timestamp)
-                queues = self._queues.queues.values()
-                save_queue_ends(self._queue_ends_path, upto, queues, self._disk)
-                self._abort.remove()
+                self._finish_derived_files(upto)
         finally:
-            self._log.close()
-            if self._index is not None:
-                self._index.close()
-
-    async def _create_files_ahead(self) -> None:
-        while True:
-            if not self._log.needs_next_file:
-                self._next_file_wanted = trio.Event()
-                await self._next_file_wanted.wait()
             try:
-                self._log.keep_next_file(await trio.to_thread.run_sync(self._log.prepare_next_file))
-            except StoreError as error:
-                log.warning("next commit log file cannot be created ahead of time: %s", error)
-                await trio.sleep(1)
+                self._log.close()
+            finally:
+                if self._index is not None:
+                    self._index.close()
+
+    def _finish_derived_files(self, tail: int) -> None:
+        try:
+            self._behind.write_blocking()
+            self._behind.sync_blocking(self._dispatcher.timestamp)
+            save_queue_ends(self._paths.queue_ends, tail, self._queues.queues.values(), self._disk)
+        except StoreIOError as error:
+            if not error.disk_full:
+                raise
+            log.error("stopped without all queue and index entries, the next start makes them: %s", error)
+            return
+        if self._behind.trusted:
+            self._abort.remove()
 
     @property
     def unwritable_reason(self) -> str | None:
@@ -288,9 +286,8 @@ class MessageStore:
         return self.unwritable_reason is None
 
     def disk_ratio_text(self) -> str:
-        """``[CL: x CQ: y INDEX: z]`` as the text of code 14 shows it."""
-        index_path = os.path.join(self.root, "index")
-        return ratio_text(self.commit_log_paths, self.consume_queue_path, index_path, self._disk)
+        """``[CL: x CQ: y INDEX: z]`` as the text of code 14 shows it, by the last measurement."""
+        return self._cleaner.ratio_text
 
     def put(self, messages: Sequence[Message]) -> list[PutResult]:
         """Store `messages` in order; one positional write per commit log file touched.
@@ -307,7 +304,8 @@ class MessageStore:
             or self.config.broker_role is BrokerRole.SLAVE
         ):
             return self._refused(messages, PutStatus.SERVICE_NOT_AVAILABLE)
-        if self._behind.unwritten > self.config.max_unwritten_entries:
+        log_, config = self._log, self.config
+        if self._behind.unwritten > config.max_unwritten_entries or log_.tail > self._cleaner.write_until:
             return self._refused(messages, PutStatus.OS_PAGE_CACHE_BUSY)
         now = self._clock.now_ms()
         rates = self._stats.rates
@@ -315,12 +313,13 @@ class MessageStore:
             rates.tick(now)
         results: list[PutResult] = []
         index = 0
-        log_ = self._log
         before = log_.tail
         while index < len(messages):
             try:
                 index, written = self._appender.append_in_file(messages, index, now, results)
             except StoreIOError as error:
+                if error.disk_full and log_.leave_full_file():
+                    continue
                 results += self._failed(error, len(messages) - len(results))
                 break
             if written:
@@ -331,9 +330,10 @@ class MessageStore:
         if tail != before:
             rates.counts[PUT_BYTES] += tail - before
             self._flush.appended()
-            if tail > log_.next_file_from and not self._next_file_wanted.is_set():
-                self._next_file_wanted.set()
-                self._cleaner.look_now()
+            if tail > log_.next_file_from:
+                self._files_ahead.wanted()
+            if tail > self._cleaner.measure_at:
+                self._cleaner.measure_soon()
         return results
 
     def _refused(self, messages: Sequence[Message], status: PutStatus) -> list[PutResult]:
@@ -344,7 +344,7 @@ class MessageStore:
         log.error("%d messages could not be stored: %s", count, error)
         self._stats.rates.counts[PUT_FAILED] += count
         if error.disk_full:
-            self._cleaner.look_now()
+            self._cleaner.write_failed()
             status = PutStatus.SERVICE_NOT_AVAILABLE
         elif self._log.at_file_end():
             status = PutStatus.CREATE_MAPPED_FILE_FAILED
@@ -408,14 +408,9 @@ class MessageStore:
         """Like `get`, reading in a worker thread; `match` is called there too."""
         self._stats.cold_gets += 1
         started = self._clock.now_ms()
-
-        def read() -> GetResult:
-            result = self._reader.get(topic, queue_id, offset, max_nums, max_bytes, match, blocking=True)
-            if result is None:
-                raise AssertionError("a blocking read always has an answer")
-            return result
-
-        result = await trio.to_thread.run_sync(read)
+        result = await trio.to_thread.run_sync(
+            self._reader.get_blocking, topic, queue_id, offset, max_nums, max_bytes, match
+        )
         self._stats.got(result, started, self._clock.now_ms())
         return result
 
@@ -462,11 +457,21 @@ class MessageStore:
         units = self.consume_queue_units(topic, queue_id, offset, 1)
         return self._reader.store_time(units[0][0], units[0][1]) if units else -1
 
-    def earliest_time(self, topic: str | None = None, queue_id: int = 0) -> int:
-        """Store timestamp in ms of the oldest message of a queue, or of the store; -1 without any."""
-        if topic is not None:
-            return self.store_time_at(topic, queue_id, self.min_offset(topic, queue_id))
+    def earliest_time(self, topic: str, queue_id: int) -> int:
+        """Store timestamp in ms of the oldest message of a queue, -1 without any; may wait."""
+        return self.store_time_at(topic, queue_id, self.min_offset(topic, queue_id))
+
+    def earliest_message_time(self) -> int:
+        """Store timestamp in ms of the oldest message of the store, -1 without any; may wait."""
         return self._reader.store_time(self._log.min_offset, STORE_TIMESTAMP_PREFIX_BYTES)
+
+    def disk_use(self) -> DiskUse:
+        """Share, quota and space as they are now; measures a partition, so it may wait for one.
+
+        Raises:
+            StoreIOError: the partition cannot be measured.
+        """
+        return self._cleaner.disk_use()
 
     @property
     def min_phy_offset(self) -> int:
@@ -564,7 +569,8 @@ class MessageStore:
             self._cleaner.look_now()
 
     def statistics(self) -> StoreStatistics:
-        total = self._stats.rates.total
+        rates, now_ms = self._stats.rates, self._clock.now_ms()
+        total = rates.total
         return StoreStatistics(
             commit_log=self._log.statistics(),
             queues=self._queues.statistics(),
@@ -579,13 +585,15 @@ class MessageStore:
             gets_found=total("get_found"),
             gets_missed=total("get_miss"),
             cold_gets=self._stats.cold_gets,
+            put_tps=rates.per_second("put", 10, now_ms),
+            get_tps=rates.per_second("get_transferred", 10, now_ms),
         )
 
     def runtime_info(self) -> dict[str, str]:
         """The store's keys of the broker runtime table (code 28), with Java's names."""
         return {
             **self._stats.runtime_info(self._clock.now_ms()),
-            **disk_table(self._log, self.commit_log_paths, self.consume_queue_path, self._disk),
+            **disk_table(self._log, self._paths.commit_logs, self._paths.consume_queue, self._disk),
             "dispatchBehindBytes": str(self.dispatch_behind_bytes),
-            "earliestMessageTimeStamp": str(self.earliest_time()),
+            "earliestMessageTimeStamp": str(self.earliest_message_time()),
         }

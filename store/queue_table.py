@@ -112,10 +112,10 @@ class QueueTable:
 
     def sync(self) -> None:
         """Make all written units durable; for a worker thread."""
-        while self._unsynced:
-            queue = self._unsynced.pop()
+        for queue in list(self._unsynced):
             if not queue.removed:
                 queue.sync()
+            self._unsynced.discard(queue)
 
     def expired(self, min_physical: int) -> list[ConsumeQueue]:
         """Queues of ordinary topics all of whose messages lie before `min_physical`."""

@@ -101,7 +101,8 @@ class Recovery:
         queue_ends: Where queues ended then; None when that is not known.
         check_crc: Check bodies against their CRC.
         write_behind: Writes what queues and index hold in memory.
-        progress: Called with (bytes done, bytes in all).
+        progress: Called with (bytes done, bytes in all) every few milliseconds; an exception of
+            it ends the recovery, which is done again the next time.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Recovery:
         self._check_crc = check_crc
         self._write_behind = write_behind
         self._progress = progress or (lambda _done, _total: None)
+        self._done = self._total = 0
         self._messages = 0
         self._unwritten = 0
         self._last_timestamp = 0
@@ -151,6 +153,7 @@ class Recovery:
                 self._index.repair(0, -1, self._release)
             self._log.reset(0)
             return RecoveryReport(self._clean, 0, 0, 0, 0, False)
+        self._total = bases[-1] + self._log.file_size - bases[0]
         start = min(self._choose_start(bases), self._first_cut(bases))
         rebuilt = False
         try:
@@ -319,18 +322,18 @@ class Recovery:
                 self._breathe(offset - start, end - start)
 
     def _breathe(self, done: int, total: int) -> None:
-        if time.perf_counter() - self._released_at > _YIELD_S:
-            self._release()
-            self._progress(done, total)
+        self._done, self._total = done, total
+        self._release()
         if self._unwritten > _WRITE_EVERY_ENTRIES:
             self._unwritten = 0
             self._write_behind()
 
     def _release(self) -> None:
-        """Let the threads that serve other brokers run."""
+        """Let the threads that serve other brokers run, and say how far this is."""
         if time.perf_counter() - self._released_at > _YIELD_S:
             time.sleep(0)
             self._released_at = time.perf_counter()
+            self._progress(self._done, self._total)
 
     def _dispatch(self, message: StoredMessage, *, at_beginning: bool) -> None:
         self._last_timestamp = message.store_timestamp

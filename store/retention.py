@@ -1,7 +1,25 @@
 """What to delete, when, and when to refuse messages for lack of space.
 
-The decision is a pure function over measured ratios; `container.md` section 3 has the
-table (Java: ``CleanCommitLogService``), here in its single-replica form.
+The decision is a pure function over what was measured. Rows 1 to 7 are those of Java's
+``CleanCommitLogService`` (P, C: used share of the partitions of commit log and consume
+queues; F, W, M: ``diskSpaceCleanForciblyRatio``, ``diskSpaceWarningLevelRatio``,
+``diskMaxUsedSpaceRatio``; G: the broker's files against its quota; L:
+``logicalDiskSpaceCleanForciblyThreshold``). The first that matches decides:
+
+| row | when | messages are | deleted are |
+|-----|------|--------------|-------------|
+| 0   | fewer bytes are free than ``diskSpaceReservedBytes`` | refused | expired files, then others |
+| 1   | P > W | refused | expired files, then others |
+| 2   | P > F | as before | expired files, then others |
+| 3   | otherwise | accepted, go on | |
+| 4–6 | the same three for C | | |
+| 7a  | no quota; P or C unknown or > M | | expired files |
+| 7b  | quota; G > L | | expired files, then others |
+| 7c  | quota; G > M | | expired files |
+
+Row 0 is ours. Unlike in Java each partition remembers for itself that it was full: the
+one of the queues is accepted again at F too, and keeps nobody waiting who never reached W.
+A write that found no space refuses messages besides, and deletes expired files.
 """
 
 from __future__ import annotations
@@ -13,7 +31,9 @@ import attrs
 
 if TYPE_CHECKING:
     from store.config import MessageStoreConfig
-    from store.files import FileSystem
+
+RESERVE_HYSTERESIS = 1.25
+"""Messages are accepted again when this much of the reserve is free."""
 
 
 @attrs.frozen
@@ -23,6 +43,7 @@ class DiskLimits:
     max_used: float
     clean: float
     warning: float
+    quota_clean: float = 0.8
 
     @classmethod
     def of(cls, config: MessageStoreConfig) -> DiskLimits:
@@ -30,7 +51,51 @@ class DiskLimits:
             config.disk_max_used_space_ratio / 100,
             min(max(config.disk_space_clean_forcibly_ratio / 100, 0.30), 0.85),
             min(max(config.disk_space_warning_level_ratio / 100, 0.35), 0.90),
+            config.logical_disk_space_clean_forcibly_threshold,
         )
+
+
+@attrs.frozen
+class Full:
+    """Why messages are refused, remembered from one decision to the next.
+
+    Attributes:
+        commit_log: Its partition came above W and was not at F since.
+        consume_queue: The same for the partition of the queues.
+        reserve: Row 0 matched.
+        write: A write found no space.
+    """
+
+    commit_log: bool = False
+    consume_queue: bool = False
+    reserve: bool = False
+    write: bool = False
+
+    def __bool__(self) -> bool:
+        return self.commit_log or self.consume_queue or self.reserve or self.write
+
+
+@attrs.frozen(kw_only=True)
+class Measured:
+    """What a decision is made of.
+
+    Attributes:
+        commit_log: P, used share of the emptiest partition of the commit log; -1 unknown.
+        consume_queue: C, used share of the partition of the consume queues; -1 unknown.
+        quota: G, the broker's files as a part of its quota; None without a quota.
+        quota_waits: Nothing may be deleted because of the quota until somebody confirms.
+        free_bytes: Free bytes where the commit log can grow, or of the queues, whichever are fewer.
+        reserved_bytes: ``diskSpaceReservedBytes``.
+        write_failed: A write found no space a moment ago.
+    """
+
+    commit_log: float
+    consume_queue: float
+    quota: float | None = None
+    quota_waits: bool = False
+    free_bytes: int = 1 << 62
+    reserved_bytes: int = 0
+    write_failed: bool = False
 
 
 @attrs.frozen
@@ -38,64 +103,88 @@ class Cleaning:
     """What one pass does.
 
     Attributes:
-        disk_full: Refuse messages from now on (True) or accept them (False).
-        delete: Delete files.
-        forced: Delete unexpired ones too.
-        rule: The row of the table that matched, for the log.
+        full: Why messages are refused from now on; false when they are accepted.
+        delete: Delete expired files.
+        forced: Delete others too.
+        row: The row of the table that matched, ``""`` when none did.
+        rule: The same in words, for the log.
     """
 
-    disk_full: bool
+    full: Full
     delete: bool
     forced: bool
+    row: str
     rule: str
 
 
-def decide_cleaning(
-    commit_log_ratio: float, consume_queue_ratio: float, disk_full: bool, limits: DiskLimits
-) -> Cleaning:
-    """Rows 1 to 7a of the table, first match wins.
-
-    Between `clean` and `warning` the state is kept: messages are refused from above
-    `warning` until the ratio is back at `clean`.
+def decide_cleaning(measured: Measured, full: Full, limits: DiskLimits) -> Cleaning:
+    """The table of this module.
 
     Args:
-        commit_log_ratio: Used share of the emptiest partition of the commit log, -1 unknown.
-        consume_queue_ratio: The same for the consume queues.
-        disk_full: Whether messages are refused now.
+        measured: The disk now.
+        full: What the last decision said.
         limits: Where the steps are.
     """
-    measured = (("commit log", commit_log_ratio), ("consume queue", consume_queue_ratio))
-    for name, ratio in measured:
+    decided = _decide_by_space(measured, full, limits)
+    if measured.write_failed:
+        why = "a write found no space"
+        rule = f"{why}; {decided.rule}" if decided.row else why
+        return attrs.evolve(decided, full=attrs.evolve(decided.full, write=True), delete=True, rule=rule)
+    return decided
+
+
+def _decide_by_space(measured: Measured, full: Full, limits: DiskLimits) -> Cleaning:
+    reserve = measured.reserved_bytes * (RESERVE_HYSTERESIS if full.reserve else 1)
+    full = attrs.evolve(full, reserve=measured.free_bytes < reserve, write=False)
+    if full.reserve:
+        rule = f"{measured.free_bytes} bytes are free where {reserve:.0f} are wanted (diskSpaceReservedBytes)"
+        return Cleaning(full, True, True, "0", rule)
+    for name, ratio, above_warning, above_clean in (
+        ("commit_log", measured.commit_log, "1", "2"),
+        ("consume_queue", measured.consume_queue, "4", "5"),
+    ):
+        disk = f"the disk of the {name.replace('_', ' ')} is used to {ratio:.0%}"
         if ratio > limits.warning:
-            return Cleaning(True, True, True, f"{name} disk above the warning level")
+            rule = f"{disk}, above {limits.warning:.0%} (diskSpaceWarningLevelRatio)"
+            return Cleaning(attrs.evolve(full, **{name: True}), True, True, above_warning, rule)
         if ratio > limits.clean:
-            return Cleaning(disk_full, True, True, f"{name} disk above the forcible cleaning level")
-    for name, ratio in measured:
-        if ratio < 0 or ratio > limits.max_used:
-            return Cleaning(False, True, False, f"{name} disk above the maximum used ratio")
-    return Cleaning(False, False, False, "enough space")
+            rule = f"{disk}, above {limits.clean:.0%} (diskSpaceCleanForciblyRatio)"
+            return Cleaning(full, True, True, above_clean, rule)
+        full = attrs.evolve(full, **{name: False})
+    if measured.quota is not None:
+        return _decide_by_quota(measured.quota, measured, full, limits)
+    for name, ratio in (("commit log", measured.commit_log), ("consume queue", measured.consume_queue)):
+        if ratio < 0:
+            return Cleaning(full, True, False, "7a", f"the disk of the {name} is unknown")
+        if ratio > limits.max_used:
+            rule = f"the disk of the {name} is used to {ratio:.0%}, above {limits.max_used:.0%}"
+            return Cleaning(full, True, False, "7a", f"{rule} (diskMaxUsedSpaceRatio)")
+    return Cleaning(full, False, False, "", "enough space")
+
+
+def _decide_by_quota(ratio: float, measured: Measured, full: Full, limits: DiskLimits) -> Cleaning:
+    files = f"files take {ratio:.1%} of the quota"
+    if ratio > limits.quota_clean:
+        rule = f"{files}, above {limits.quota_clean:.0%} (logicalDiskSpaceCleanForciblyThreshold)"
+        if measured.quota_waits:
+            return Cleaning(full, False, False, "7b", f"{rule}: waits for quotaPurgeConfirmed")
+        return Cleaning(full, True, True, "7b", rule)
+    if ratio > limits.max_used:
+        rule = f"{files}, above {limits.max_used:.0%} (diskMaxUsedSpaceRatio)"
+        return Cleaning(full, True, False, "7c", rule)
+    return Cleaning(full, False, False, "", "enough space")
+
+
+def files_above_quota(file_count: int, file_bytes: int, used_bytes: int, limit_bytes: int) -> int:
+    """How many commit log files a purge down to `limit_bytes` would delete; the last one always stays.
+
+    What the queues and the index give back with them is not counted.
+    """
+    excess = max(0, used_bytes - limit_bytes)
+    return max(0, min(file_count - 1, -(-excess // file_bytes)))
 
 
 def is_time_to_delete(delete_when: str, now_ms: int) -> bool:
     """True during the hours (local time) that ``deleteWhen`` lists."""
     hour = time.localtime(now_ms // 1000).tm_hour
     return any(part.strip().isdigit() and int(part) == hour for part in delete_when.split(";"))
-
-
-def used_ratio(path: str, files: FileSystem) -> float:
-    """Used share of the partition of `path`; -1 when the path does not exist."""
-    return files.space(path).used_ratio if files.exists(path) else -1.0
-
-
-def emptiest_ratio(paths: list[str], files: FileSystem) -> float:
-    """The smallest `used_ratio` of several paths."""
-    return min((used_ratio(path, files) for path in paths), default=-1.0)
-
-
-def ratio_text(
-    commit_log_paths: list[str], consume_queue_path: str, index_path: str, files: FileSystem
-) -> str:
-    """``[CL: x CQ: y INDEX: z]``, used shares of the partitions, as the text of code 14 shows them."""
-    log_ratio = emptiest_ratio(commit_log_paths, files)
-    queue_ratio = used_ratio(consume_queue_path, files)
-    return f"[CL: {log_ratio:5.2f} CQ: {queue_ratio:5.2f} INDEX: {used_ratio(index_path, files):5.2f}]"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from store.retention import emptiest_ratio, used_ratio
+from store.disk_space import emptiest, measure
 from store.runtime_text import human_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class StoreStatistics:
     gets_found: int
     gets_missed: int
     cold_gets: int
+    put_tps: float
+    """Messages put per second, over the last 10 s."""
+    get_tps: float
+    """Messages got per second, over the last 10 s."""
 
 
 def disk_table(
@@ -47,18 +51,19 @@ def disk_table(
         StoreIOError: the space of a partition cannot be measured.
     """
     space = files.space(commit_log_paths[0])
+    spaces = [measure(path, files) for path in commit_log_paths]
     info = {
         # No lock: the loop that appends is the one that answers, so no append is under way then.
         "pageCacheLockTimeMills": "0",
         # No transient pool; this is what Java says without one.
         "remainTransientStoreBufferNumbs": str(2**31 - 1),
         "remainHowManyDataToFlush": human_bytes(commit_log.tail - commit_log.flushed),
-        "consumeQueueDiskRatio": str(used_ratio(consume_queue_path, files)),
-        "commitLogDiskRatio": str(emptiest_ratio(commit_log_paths, files)),
+        "consumeQueueDiskRatio": str(measure(consume_queue_path, files).used_ratio),
+        "commitLogDiskRatio": str(emptiest(spaces).used_ratio),
         "commitLogMinOffset": str(commit_log.min_offset),
         "commitLogMaxOffset": str(commit_log.tail),
         "commitLogDirCapacity": f"Total : {human_bytes(space.total)}, Free : {human_bytes(space.free)}.",
     }
-    for path in commit_log_paths:
-        info[f"commitLogDiskRatio_{path}"] = str(used_ratio(path, files))
+    for each in spaces:
+        info[f"commitLogDiskRatio_{each.path}"] = str(each.used_ratio)
     return info

@@ -4,6 +4,11 @@ A pass runs ``flushIntervalConsumeQueue`` after the first entry, or at once when
 wait. A sync of everything written, and with it a new checkpoint, follows every
 ``flushConsumeQueueThoroughInterval``. Both run in a worker thread, under one lock that
 retention and topic deletion take too. With nothing to write the service sleeps.
+
+A full disk ends nothing: entries stay in memory, where readers find them, and are tried
+again each second; `MessageStore.put` limits how many. After a sync that failed nobody
+knows what the device holds, so no checkpoint is written any more, and the next start
+reads the log from the last one on.
 """
 
 from __future__ import annotations
@@ -15,8 +20,9 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from configuration import wait_configured
 from store.checkpoint import Checkpoint, save_checkpoint
-from store.errors import StoreError
+from store.errors import StoreError, StoreIOError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rocketmq.store")
 
 _EARLY_ENTRIES = 50_000
+_RETRY_S = 1.0
 
 
 @attrs.frozen
@@ -51,8 +58,10 @@ class WriteBehind:
         files: The disk.
         flushed_timestamp: Store timestamp up to which the log is on the device, ms.
         dispatched_timestamp: Store timestamp of the newest dispatched message, ms.
+        on_no_space: Called in the event loop when the disk has no room.
 
     Attributes:
+        trusted: False once a sync failed: what is on the device is not known.
         unwritten: Queue units in memory, roughly; what `put` limits.
     """
 
@@ -65,6 +74,7 @@ class WriteBehind:
         files: FileSystem,
         flushed_timestamp: Callable[[], int],
         dispatched_timestamp: Callable[[], int],
+        on_no_space: Callable[[], None],
     ) -> None:
         self._queues = queues
         self._index = index
@@ -73,10 +83,14 @@ class WriteBehind:
         self._files = files
         self._flushed_timestamp = flushed_timestamp
         self._dispatched_timestamp = dispatched_timestamp
+        self._on_no_space = on_no_space
         self.lock = threading.Lock()
         self._passing = trio.Lock()
         self.checkpoint = Checkpoint()
+        self.trusted = True
         self.unwritten = 0
+        self._complete = True
+        self._failing = ""
         self._wake = trio.Event()
         self._awake = False
         self._enough = trio.Event()
@@ -103,33 +117,42 @@ class WriteBehind:
             nursery.start_soon(self._checkpoint_forever)
             while True:
                 await self._wake.wait()
-                with trio.move_on_after(self._config.flush_interval_consume_queue / 1000):
-                    await self._enough.wait()
+                await wait_configured(lambda: self._config.flush_interval_consume_queue / 1000, self._enough)
                 self._wake = trio.Event()
                 self._awake = False
                 self._enough = trio.Event()
                 try:
                     await self.write()
                 except StoreError as error:
-                    self._failures += 1
-                    log.error("consume queue or index cannot be written, trying again: %s", error)
+                    self._failed("consume queue or index", error)
                     self._wake.set()
-                    await trio.sleep(1)
+                    await trio.sleep(_RETRY_S)
+                else:
+                    if self._failing:
+                        log.info("consume queues and index are written again")
+                    self._failing = ""
                 self._written.set()
 
     async def _checkpoint_forever(self) -> None:
         while True:
             await self._written.wait()
-            await trio.sleep(self._config.flush_consume_queue_thorough_interval / 1000)
+            await wait_configured(lambda: self._config.flush_consume_queue_thorough_interval / 1000)
             self._written = trio.Event()
             try:
                 dispatched = self._dispatched_timestamp()
                 await self.write()
                 await trio.to_thread.run_sync(self.sync_blocking, dispatched)
             except StoreError as error:
-                self._failures += 1
-                log.error("checkpoint cannot be written, trying again: %s", error)
+                self._failed("checkpoint", error)
                 self._written.set()
+
+    def _failed(self, what: str, error: StoreError) -> None:
+        self._failures += 1
+        if str(error) != self._failing:
+            log.error("%s cannot be written, trying again: %s", what, error)
+        self._failing = str(error)
+        if isinstance(error, StoreIOError) and error.disk_full:
+            self._on_no_space()
 
     async def write(self) -> None:
         """One pass, after the one that is under way: two would settle in any order.
@@ -151,6 +174,38 @@ class WriteBehind:
             self._write_locked(queues, marks)
         finally:
             self._settle(queues, marks)
+
+    def write_if_possible(self) -> None:
+        """`write_blocking`, where a full disk leaves entries in memory, as many as `put` would allow.
+
+        Raises:
+            StoreError: the device failed, or there are more entries than may wait in memory.
+        """
+        self._complete = False
+        try:
+            self.write_blocking()
+            self._complete = True
+        except StoreIOError as error:
+            if not error.disk_full or self.unwritten > self._config.max_unwritten_entries:
+                raise
+            self._wake.set()
+            self._say_once("queue and index entries stay in memory", error)
+
+    def sync_if_possible(self, dispatched_timestamp: int) -> None:
+        """`sync_blocking`, where a full disk leaves the old checkpoint, as do entries that wait in memory."""
+        if not self._complete:
+            return
+        try:
+            self.sync_blocking(dispatched_timestamp)
+        except StoreIOError as error:
+            if not error.disk_full:
+                raise
+            self._say_once("the old checkpoint stays", error)
+
+    def _say_once(self, what: str, error: StoreIOError) -> None:
+        if str(error) != self._failing:
+            log.error("%s: %s", what, error)
+        self._failing = str(error)
 
     def _take(self) -> tuple[list[ConsumeQueue], list[int]]:
         if self._index is not None:
@@ -177,15 +232,26 @@ class WriteBehind:
             self._wake.set()
 
     def sync_blocking(self, dispatched_timestamp: int) -> None:
-        """Sync what is written and save a checkpoint that says so.
+        """Sync what is written and save a checkpoint that says so; nothing once a sync has failed.
 
         Args:
             dispatched_timestamp: Every entry up to this store timestamp is written.
+
+        Raises:
+            StoreError: the old checkpoint is still there.
         """
+        if not self.trusted:
+            return
         with self.lock:
-            self._queues.sync()
-            if self._index is not None:
-                self._index.sync()
+            try:
+                self._queues.sync()
+                if self._index is not None:
+                    self._index.sync()
+            except StoreIOError as error:
+                if error.operation == "fdatasync":
+                    self.trusted = False
+                    log.error("no checkpoint is written any more, the next start reads more: %s", error)
+                raise
         old = self.checkpoint
         self.checkpoint = attrs.evolve(
             old,

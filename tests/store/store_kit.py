@@ -13,6 +13,7 @@ import trio
 from remoting.protocol.message import decode_messages, encode_host
 from store import ManualClock, Message, MessageStore, MessageStoreConfig, OsFileSystem
 from store.errors import StoreIOError
+from store.files import DiskSpace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +32,7 @@ def small_config(root: Path | str, **changes: Any) -> MessageStoreConfig:
         "max_hash_slot_num": 100,
         "max_index_num": 400,
         "disk_max_used_space_ratio": 100,
+        "disk_space_reserved_bytes": 0,
     }
     return MessageStoreConfig(**(settings | changes))
 
@@ -49,6 +51,12 @@ def opened(root: Path | str, **changes: Any) -> MessageStore:
     store.reserve()
     store.load()
     return store
+
+
+def a_second_later(store: MessageStore) -> None:
+    """What the running store does a second after a write found no space."""
+    store._cleaner._write_failed = False
+    store._cleaner.measure()
 
 
 def closed(store: MessageStore, *, clean: bool = True) -> None:
@@ -142,8 +150,8 @@ def unpack_java_store(target: Path) -> Path:
 class FaultyDisk(OsFileSystem):
     """A disk whose operations can be watched, blocked or made to fail.
 
-    `hook(operation, path, detail)` runs before each pwrite and pread (detail: bytes), fdatasync,
-    open and remove; it may raise `StoreIOError` by `fail`.
+    `hook(operation, path, detail)` runs before each pwrite and pread (detail: bytes), truncate,
+    fdatasync, open and remove; it may raise `StoreIOError` by `fail`.
     """
 
     def __init__(self) -> None:
@@ -167,6 +175,22 @@ class FaultyDisk(OsFileSystem):
         return sum(1 for name, path in self.calls if name == operation and part in path)
 
 
+class SizedDisk(FaultyDisk):
+    """Partitions of a million bytes whose fill is what the test says; `fills` by a part of the path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used = 0.1
+        self.fills: dict[str, float] = {}
+
+    def space(self, path: str) -> DiskSpace:
+        if not self.exists(path):
+            return super().space(path)
+        used = next((used for part, used in self.fills.items() if part in path), self.used)
+        free = round(1_000_000 * (1 - used))
+        return DiskSpace(1_000_000, free, free)
+
+
 class _FaultyFile:
     def __init__(self, disk: FaultyDisk, inner: Any) -> None:
         self._disk = disk
@@ -180,6 +204,10 @@ class _FaultyFile:
     def fdatasync(self) -> None:
         self._disk._before("fdatasync", self.path)
         self._inner.fdatasync()
+
+    def truncate(self, size: int) -> None:
+        self._disk._before("truncate", self.path, size)
+        self._inner.truncate(size)
 
     def pread(self, size: int, offset: int) -> bytes:
         self._disk._before("pread", self.path, size)

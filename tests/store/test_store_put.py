@@ -12,6 +12,7 @@ from store_kit import (
     START_MS,
     FaultyDisk,
     ManualClock,
+    a_second_later,
     bodies,
     closed,
     failing,
@@ -182,7 +183,11 @@ def test_a_full_disk_stores_nothing_and_recovers_when_there_is_room(tmp_path: Pa
         before = store.max_phy_offset
         assert statuses(store.put([message(1), message(2)])) == ["SERVICE_NOT_AVAILABLE"] * 2
         assert store.max_phy_offset == before
+        assert store.unwritable_reason is not None
+        assert "the broker's disk is full [CL: " in store.unwritable_reason
         disk.hook = lambda *_: None
+        assert statuses(store.put([message(3)])) == ["SERVICE_NOT_AVAILABLE"]
+        a_second_later(store)
         assert put_ok(store, message(3))[0].queue_offset == 1
         assert bodies(store) == [b"body-0", b"body-3"]
 
@@ -233,6 +238,7 @@ def test_the_next_file_cannot_be_created(tmp_path: Path, number: int) -> None:
         assert (result.queue_offset, result.physical_offset, result.msg_id) == (-1, -1, "")
     assert len(bodies(store)) == 3
     disk.hook = lambda _operation, _path, _detail: None
+    a_second_later(store)
     [result] = put_ok(store, message(3, body=bytes(1000)))
     assert (result.queue_offset, result.physical_offset) == (3, 4096)
     closed(store, clean=False)

@@ -1,4 +1,4 @@
-"""What goes, when, and when messages are refused (container.md section 3, single replica)."""
+"""What goes, when, and when messages are refused: the cleaner at work on small files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from store_kit import (
     START_MS,
     FaultyDisk,
     ManualClock,
+    SizedDisk,
     bodies,
     closed,
     failing,
@@ -22,78 +23,16 @@ from store_kit import (
     put_ok,
 )
 
-from store import MessageStoreConfig, OsFileSystem, PutStatus, StoreError
-from store.files import DiskSpace
-from store.retention import Cleaning, DiskLimits, decide_cleaning, is_time_to_delete
+from store import PutStatus, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from store import MessageStore
 
-LIMITS = DiskLimits(max_used=0.75, clean=0.85, warning=0.90)
-
-
-@pytest.mark.parametrize(
-    ("log", "queue", "full", "expected"),
-    [
-        (0.91, 0.10, False, (True, True, True)),
-        (0.91, 0.10, True, (True, True, True)),
-        (0.90, 0.10, False, (False, True, True)),
-        (0.90, 0.10, True, (True, True, True)),
-        (0.86, 0.95, True, (True, True, True)),
-        (0.86, 0.95, False, (False, True, True)),
-        (0.85, 0.10, True, (False, True, False)),
-        (0.80, 0.91, False, (True, True, True)),
-        (0.80, 0.88, False, (False, True, True)),
-        (0.80, 0.88, True, (True, True, True)),
-        (0.76, 0.10, False, (False, True, False)),
-        (0.75, 0.75, False, (False, False, False)),
-        (0.75, 0.76, False, (False, True, False)),
-        (0.10, 0.10, True, (False, False, False)),
-        (-1.0, 0.10, False, (False, True, False)),
-        (0.10, -1.0, False, (False, True, False)),
-    ],
-)
-def test_decision_table(log: float, queue: float, full: bool, expected: tuple[bool, bool, bool]) -> None:
-    decision = decide_cleaning(log, queue, full, LIMITS)
-    assert (decision.disk_full, decision.delete, decision.forced) == expected
-    assert isinstance(decision, Cleaning)
-    assert decision.rule
-
-
-@pytest.mark.parametrize(
-    ("clean", "warning", "expected"), [(85, 90, (0.85, 0.90)), (99, 99, (0.85, 0.90)), (1, 1, (0.30, 0.35))]
-)
-def test_ratios_are_clamped_as_java_clamps_them(
-    clean: int, warning: int, expected: tuple[float, float]
-) -> None:
-    config = MessageStoreConfig(disk_space_clean_forcibly_ratio=clean, disk_space_warning_level_ratio=warning)
-    limits = DiskLimits.of(config)
-    assert (limits.clean, limits.warning) == expected
-
-
-def test_delete_when_lists_local_hours() -> None:
-    for hour in range(24):
-        moment = int(time.mktime((2024, 5, 6, hour, 59, 59, 0, 0, -1))) * 1000
-        assert is_time_to_delete("04;17", moment) == (hour in (4, 17))
-        assert not is_time_to_delete("", moment)
-
-
-class SizedDisk(OsFileSystem):
-    """A partition whose fill is what the test says."""
-
-    def __init__(self) -> None:
-        self.used = 0.1
-
-    def space(self, path: str) -> DiskSpace:
-        total = 1_000_000
-        free = round(total * (1 - self.used))
-        return DiskSpace(total, free, free)
-
 
 HOUR_MS = 3_600_000
-NOT_NOW = "99"
+NOT_NOW = f"{(time.localtime().tm_hour + 12) % 24:02d}"
 
 
 def filled(root: Path, **changes: object) -> tuple[MessageStore, SizedDisk, ManualClock]:
@@ -152,15 +91,33 @@ def test_manual_deletion_ignores_the_hour_for_twenty_rounds(tmp_path: Path) -> N
     closed(store)
 
 
-@pytest.mark.parametrize(("enabled", "left"), [(True, [9]), (False, list(range(10)))])
-def test_a_fuller_disk_takes_unexpired_files_only_when_allowed(
-    tmp_path: Path, enabled: bool, left: list[int]
+@pytest.mark.parametrize(
+    ("used", "enabled", "left"),
+    [
+        (0.87, True, list(range(5, 10))),
+        (0.99, True, [9]),
+        (0.87, False, list(range(10))),
+        (0.99, False, list(range(10))),
+    ],
+)
+def test_a_fuller_disk_takes_unexpired_files_as_many_as_it_needs_and_only_when_allowed(
+    tmp_path: Path, used: float, enabled: bool, left: list[int]
 ) -> None:
     store, disk, _ = filled(tmp_path, clean_file_forcibly_enable=enabled)
-    disk.used = 0.87
+    disk.used = used
     store._cleaner.pass_once()
     assert file_names(tmp_path) == left
-    assert store.writable
+    assert store.writable is (used < 0.9)
+    closed(store)
+
+
+def test_one_pass_deletes_no_more_than_the_batch(tmp_path: Path) -> None:
+    store, disk, _ = filled(tmp_path, delete_file_batch_max=2)
+    disk.used = 0.99
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == list(range(2, 10))
+    store._cleaner.pass_once()
+    assert file_names(tmp_path) == list(range(4, 10))
     closed(store)
 
 

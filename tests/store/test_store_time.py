@@ -40,8 +40,8 @@ def test_empty_and_unknown_queues_answer_zero(tmp_path: Path) -> None:
             assert store.offset_by_time(topic, 0, START_MS, "LOWER") == 0
             assert store.offset_by_time(topic, 0, START_MS, "UPPER") == 0
             assert store.store_time_at(topic, 0, 0) == -1
-            assert store.earliest_time(topic) == -1
-        assert store.earliest_time() == -1
+            assert store.earliest_time(topic, 0) == -1
+        assert store.earliest_message_time() == -1
 
 
 def test_older_than_all_after_retention_is_the_min_offset(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_older_than_all_after_retention_is_the_min_offset(tmp_path: Path) -> Non
     assert store.min_offset("TopicTest", 0) == 3
     assert store.offset_by_time("TopicTest", 0, 0, "LOWER") == 3
     assert store.offset_by_time("TopicTest", 0, 0, "UPPER") == 0
-    assert store.earliest_time() == store.earliest_time("TopicTest") == START_MS + 3000
+    assert store.earliest_message_time() == store.earliest_time("TopicTest", 0) == START_MS + 3000
     assert store.store_time_at("TopicTest", 0, 5) == START_MS + 5000
     assert store.is_in_memory("TopicTest", 0, 5)
     assert not store.is_in_memory("TopicTest", 0, 2)
