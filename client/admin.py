@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from client import routing
+from client.containers import Containers
 from client.errors import AnswerError, NotFound
 from client.message_query import MessageQueries, route_topic_of
 from client.offset_reset import OffsetReset
@@ -23,6 +24,7 @@ from client.producer import Producer
 from client.pull import TOOLS_CONSUMER_GROUP, Puller
 from client.remote import DEFAULT_TIMEOUT_MS, Remote
 from client.routes import Routes
+from client.walk import walk
 from remoting.client import RemotingClient
 from remoting.protocol import headers
 from remoting.protocol.admin_body import (
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from client.walk import Tell
     from remoting.protocol.admin_body import ClusterInfo, Connection, SubscriptionGroupConfig, TopicConfig
     from remoting.protocol.route import TopicRouteData
 
@@ -52,6 +55,7 @@ __all__ = ["ORDER_TOPIC_NAMESPACE", "AdminClient", "parse_properties"]
 ORDER_TOPIC_NAMESPACE = "ORDER_TOPIC_CONFIG"
 _CONSUME_STATS_FACTOR = 3
 _FORWARDED_TIMEOUT_MS = 15_000
+_CLEANING_TIMEOUT_MS = 60_000
 
 
 def parse_properties(text: str) -> dict[str, str]:
@@ -81,6 +85,7 @@ class AdminClient:
         routes: Routes and cluster tables.
         messages: Finds messages.
         offsets: Moves consumer groups.
+        containers: Adds brokers to containers, removes them, shows them.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class AdminClient:
         self.routes = Routes(self.remote)
         self.messages = MessageQueries(self.remote, self.routes)
         self.offsets = OffsetReset(self.remote, self.routes, self)
+        self.containers = Containers(self.remote)
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._client)
@@ -177,18 +183,22 @@ class AdminClient:
         answer = await self.remote.ask(address, RequestCode.GET_TOPIC_STATS_INFO, header)
         return TopicStatsTable.decode(answer.body)
 
-    async def topic_stats(self, topic: str, *, route_topic: str | None = None) -> TopicStatsTable:
+    async def topic_stats(
+        self, topic: str, *, route_topic: str | None = None, tell: Tell | None = None
+    ) -> TopicStatsTable:
         """Offsets of all queues of a topic, and the rate at which they grow.
 
         Args:
             route_topic: The topic (a cluster's name is one) whose route leads to the brokers.
+            tell: Hears how many brokers are done.
 
         Raises:
             NotFound: The topic has no queues.
         """
         offsets = {}
         put_tps = 0.0
-        for _, address in routing.serving_addresses(await self.route(route_topic or topic)):
+        brokers = routing.serving_addresses(await self.route(route_topic or topic))
+        for _, address in walk(brokers, tell):
             stats = await self.topic_stats_at(address, topic)
             offsets.update(stats.offset_table)
             put_tps += stats.topic_put_tps
@@ -232,9 +242,17 @@ class AdminClient:
         return ConsumeStats.decode(answer.body)
 
     async def consume_stats(
-        self, group: str, topic: str | None = None, *, cluster: str | None = None
+        self,
+        group: str,
+        topic: str | None = None,
+        *,
+        cluster: str | None = None,
+        tell: Tell | None = None,
     ) -> ConsumeStats:
         """Offsets of a group on all brokers that have its retry topic, or else the topic itself.
+
+        Args:
+            tell: Hears how many brokers are done.
 
         Raises:
             NotFound: No broker has one of them.
@@ -244,7 +262,8 @@ class AdminClient:
         offsets = {}
         tps = 0.0
         address = ""
-        for _, address in routing.serving_addresses(await self._group_route(group, topic, cluster)):
+        brokers = routing.serving_addresses(await self._group_route(group, topic, cluster))
+        for _, address in walk(brokers, tell):
             stats = await self.consume_stats_at(address, group, topic)
             offsets.update(stats.offset_table)
             tps += stats.consume_tps
@@ -376,14 +395,37 @@ class AdminClient:
         answer = await self.remote.ask(address, RequestCode.GET_BROKER_CONFIG)
         return parse_properties(str(answer.body, "utf-8"))
 
-    async def update_broker_config_at(self, address: str, changes: Mapping[str, str]) -> None:
-        """Changes configuration keys of a broker (or a container)."""
-        await self.remote.ask(address, RequestCode.UPDATE_BROKER_CONFIG, body=_properties_body(changes))
+    async def update_broker_config_at(self, address: str, changes: Mapping[str, str]) -> str:
+        """Changes configuration keys of a broker (or a container).
+
+        Returns:
+            What it has to say about that, as which keys wait for its next start; "" from Java's.
+        """
+        answer = await self.remote.ask(
+            address, RequestCode.UPDATE_BROKER_CONFIG, body=_properties_body(changes)
+        )
+        return answer.remark or ""
 
     async def runtime_info_at(self, address: str) -> dict[str, str]:
         """A broker's figures by name."""
         answer = await self.remote.ask(address, RequestCode.GET_BROKER_RUNTIME_INFO)
         return dict(KVTable.decode(answer.body).table)
+
+    # --- cleaning up in brokers --------------------------------------------------------------------------
+
+    async def clean_expired_consume_queues_at(self, address: str) -> None:
+        """Drops the consume queue entries of a broker whose messages are gone."""
+        await self.remote.ask(
+            address, RequestCode.CLEAN_EXPIRED_CONSUMEQUEUE, timeout_ms=_CLEANING_TIMEOUT_MS
+        )
+
+    async def clean_unused_topics_at(self, address: str) -> None:
+        """Drops the queues of topics that a broker no longer has."""
+        await self.remote.ask(address, RequestCode.CLEAN_UNUSED_TOPIC, timeout_ms=_CLEANING_TIMEOUT_MS)
+
+    async def delete_expired_commit_log_at(self, address: str) -> None:
+        """Has a broker delete expired log files now instead of in its hours; it goes on after its answer."""
+        await self.remote.ask(address, RequestCode.DELETE_EXPIRED_COMMITLOG, timeout_ms=_CLEANING_TIMEOUT_MS)
 
     # --- name servers ------------------------------------------------------------------------------------
 

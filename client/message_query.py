@@ -10,6 +10,7 @@ import attrs
 from client.errors import AnswerError, ClientError, NotFound
 from client.message import message_id
 from client.routing import serving_addresses
+from client.walk import walk
 from remoting.errors import RemotingError
 from remoting.protocol import headers
 from remoting.protocol.message import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from client.admin import AdminClient
     from client.remote import Remote
     from client.routes import Routes
+    from client.walk import Tell
     from remoting.protocol.admin_body import ConsumerConnection
     from remoting.protocol.message import MessageExt, MessageId
 
@@ -123,15 +125,18 @@ class MessageQueries:
         cluster: str | None = None,
         begin_ms: int = 0,
         end_ms: int = LONG_MAX,
+        tell: Tell | None = None,
     ) -> list[MessageExt]:
         """The messages with a producer's id, at most 32 of each broker, the oldest first.
+
+        Args:
+            tell: Hears how many brokers are done.
 
         Raises:
             NotFound: There is none.
         """
-        return await self._query(
-            topic, unique_key, cluster, MAX_BY_UNIQUE_KEY, begin_ms, end_ms, {UNIQUE_MSG_QUERY_FLAG: "true"}
-        )
+        extra = {UNIQUE_MSG_QUERY_FLAG: "true"}
+        return await self._query(topic, unique_key, cluster, MAX_BY_UNIQUE_KEY, begin_ms, end_ms, extra, tell)
 
     async def by_key(
         self,
@@ -144,12 +149,14 @@ class MessageQueries:
         end_ms: int = LONG_MAX,
         kind: KeyKind | None = None,
         last_key: str | None = None,
+        tell: Tell | None = None,
     ) -> list[MessageExt]:
         """The messages with a key, at most `max_messages` of each broker, the oldest first.
 
         Args:
             kind: Look up tags instead; brokers that do not know it take it for a key.
             last_key: Where an earlier answer of a 5.5 broker ended.
+            tell: Hears how many brokers are done.
 
         Raises:
             NotFound: There is none.
@@ -159,7 +166,7 @@ class MessageQueries:
             extra["indexType"] = kind.value
         if last_key is not None:
             extra["lastKey"] = last_key
-        return await self._query(topic, key, cluster, max_messages, begin_ms, end_ms, extra)
+        return await self._query(topic, key, cluster, max_messages, begin_ms, end_ms, extra, tell)
 
     async def _query(
         self,
@@ -170,6 +177,7 @@ class MessageQueries:
         begin_ms: int,
         end_ms: int,
         extra: dict[str, str],
+        tell: Tell | None = None,
     ) -> list[MessageExt]:
         route = await self._routes.route(route_topic_of(topic, cluster))
         light = topic.startswith(LMQ_PREFIX)
@@ -182,9 +190,8 @@ class MessageQueries:
         )
         found: list[MessageExt] = []
         fault: AnswerError | RemotingError | None = None
-        for _, address in serving_addresses(
-            route, cluster=None if light or topic == TIMER_TOPIC else cluster
-        ):
+        brokers = serving_addresses(route, cluster=None if light or topic == TIMER_TOPIC else cluster)
+        for _, address in walk(brokers, tell):
             try:
                 answer = await self._remote.ask(
                     address,

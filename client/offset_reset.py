@@ -8,6 +8,7 @@ import attrs
 
 from client.message_query import route_topic_of
 from client.routing import serving_addresses
+from client.walk import walk
 from remoting.protocol import headers
 from remoting.protocol.body import MessageQueue, ResetOffsetBody
 from remoting.protocol.request_code import RequestCode
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from client.admin import AdminClient
     from client.remote import Remote
     from client.routes import Routes
+    from client.walk import Tell
 
 __all__ = ["QUEUE_END", "OffsetReset", "Rollback"]
 
@@ -50,7 +52,14 @@ class OffsetReset:
         self._admin = admin
 
     async def by_time(
-        self, group: str, topic: str, timestamp_ms: int, *, force: bool = True, cluster: str | None = None
+        self,
+        group: str,
+        topic: str,
+        timestamp_ms: int,
+        *,
+        force: bool = True,
+        cluster: str | None = None,
+        tell: Tell | None = None,
     ) -> dict[MessageQueue, int]:
         """Moves all queues of a topic to the first message stored at `timestamp_ms` or later.
 
@@ -58,6 +67,7 @@ class OffsetReset:
             timestamp_ms: -1 for the end.
             force: False leaves queues alone that would move forward; only brokers that do not keep the reset
                 themselves look at it.
+            tell: Hears how many brokers are done.
 
         Returns:
             The new offset of each queue that moved.
@@ -67,7 +77,7 @@ class OffsetReset:
         """
         moved: dict[MessageQueue, int] = {}
         route = await self._routes.route(route_topic_of(topic, cluster))
-        for _, address in serving_addresses(route):
+        for _, address in walk(serving_addresses(route), tell):
             moved |= await self._ask(address, group, topic, timestamp_ms, force=force)
         return moved
 
@@ -77,7 +87,7 @@ class OffsetReset:
         Raises:
             AnswerError: The broker refused.
         """
-        await self._commit(address, group, topic, queue_id, offset)
+        await self.commit(address, group, topic, queue_id, offset)
         await self._ask(address, group, topic, 0, force=False, queue_id=queue_id, offset=offset)
 
     async def search(self, address: str, topic: str, queue_id: int, timestamp_ms: int) -> int:
@@ -97,22 +107,30 @@ class OffsetReset:
         return headers.SearchOffsetResponseHeader.decode(answer.ext_fields).offset
 
     async def by_commit(
-        self, group: str, topic: str, timestamp_ms: int, *, force: bool = True, cluster: str | None = None
+        self,
+        group: str,
+        topic: str,
+        timestamp_ms: int,
+        *,
+        force: bool = True,
+        cluster: str | None = None,
+        tell: Tell | None = None,
     ) -> list[Rollback]:
         """The same by committing offsets, for groups without a consumer that is online.
 
         Args:
             force: False leaves queues alone that would move forward.
+            tell: Hears how many brokers are done.
         """
         done = []
         route = await self._routes.route(route_topic_of(topic, cluster))
-        for broker_name, address in serving_addresses(route):
+        for broker_name, address in walk(serving_addresses(route), tell):
             for queue_id, (end, consumed) in (await self._positions(address, group, topic)).items():
                 wanted = await self.search(address, topic, queue_id, timestamp_ms)
                 target = consumed
                 if force or wanted <= consumed:
                     target = wanted
-                    await self._commit(address, group, topic, queue_id, wanted)
+                    await self.commit(address, group, topic, queue_id, wanted)
                 done.append(Rollback(broker_name, queue_id, end, consumed, wanted, target))
         return done
 
@@ -132,7 +150,12 @@ class OffsetReset:
             }
         return dict(sorted(known.items()))
 
-    async def _commit(self, address: str, group: str, topic: str, queue_id: int, offset: int) -> None:
+    async def commit(self, address: str, group: str, topic: str, queue_id: int, offset: int) -> None:
+        """Writes the offset of one queue; consumers that are online do not hear of it and go on as before.
+
+        Raises:
+            AnswerError: The broker refused; with 26 it does not have the group.
+        """
         header = headers.UpdateConsumerOffsetRequestHeader(
             consumer_group=group, topic=topic, queue_id=queue_id, commit_offset=offset
         )

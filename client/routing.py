@@ -25,6 +25,7 @@ __all__ = [
     "master_of",
     "name_of",
     "publish_queues",
+    "replica_addresses",
     "serving_address",
     "serving_addresses",
     "subscribe_queues",
@@ -119,6 +120,19 @@ def master_addresses(info: ClusterInfo, cluster: str) -> list[str]:
     if not masters:
         raise NotFound(f"no broker of cluster {cluster} has a master")
     return masters
+
+
+def replica_addresses(info: ClusterInfo, cluster: str) -> list[str]:
+    """All brokers of a cluster, by name and id.
+
+    Raises:
+        NotFound: The name server knows no such cluster.
+    """
+    return [
+        address
+        for broker in brokers_of_cluster(info, cluster)
+        for _, address in sorted(broker.broker_addrs.items())
+    ]
 
 
 def broker_name_at(info: ClusterInfo, address: str) -> str:

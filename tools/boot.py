@@ -10,6 +10,7 @@ import click
 
 import logs
 from configuration import ConfigError
+from container.log_config import LogConfig
 from container.refusal import EXIT_FAILURE, BootRefusedError
 from remoting.errors import TlsConfigError
 from tools.banner import print_refusal, print_warning
@@ -63,12 +64,17 @@ def refusing(start: Callable[[], int]) -> int:
         return EXIT_FAILURE
 
 
-def install_logs(settings: logs.LogSettings) -> None:
-    """Sends the log to its files from now on.
+def install_logs(config: LogConfig | None, layout: logs.Layout = logs.BROKER_LAYOUT) -> logs.LogSettings:
+    """Sends the log of this process to its files from now on, with Python's warnings and all other loggers.
+
+    Args:
+        config: what the file says about it; None for the defaults.
+        layout: the files of this kind of process.
 
     Raises:
         BootRefusedError: their directory cannot be written.
     """
+    settings = (config or LogConfig()).settings(layout)
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=settings.root):
@@ -77,6 +83,7 @@ def install_logs(settings: logs.LogSettings) -> None:
         reason = f"{settings.root}: the log cannot be written there: {error.strerror}"
         raise BootRefusedError(reason) from error
     logs.install(settings)
+    return settings
 
 
 def show_mistakes(reports: Iterable[Report]) -> None:

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from remoting.config import serialize_type_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from container import InnerBroker
     from logs import BrokerIdentity
     from remoting.config import RemotingServerConfig
@@ -50,7 +52,7 @@ class BootDisplay:
         self._bars: dict[BrokerIdentity, TaskID] = {}
         self._progress: Progress | None = None
 
-    def before_start(self, broker: InnerBroker) -> None:
+    def before_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None:
         if broker.plan.source is not None:
             click.echo(f"Start broker from config file path {broker.plan.source}")
 
@@ -79,7 +81,7 @@ class BootDisplay:
             bar = self._bars[broker.identity] = self._progress.add_task(broker.identity.name)
         self._progress.update(bar, completed=done_bytes, total=total_bytes)
 
-    def after_start(self, broker: InnerBroker) -> None:
+    def after_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None:
         identity = broker.identity
         with self._mutex:
             bar = self._bars.pop(identity, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 import trio
 
@@ -13,6 +14,7 @@ from container import BootRefusedError, BrokerContainer
 from tools.banner import command_name, print_banner, print_refusal, short_path
 from tools.boot import install_logs, show_mistakes
 from tools.boot_display import BootDisplay, boot_success
+from tools.broker_garbage import BrokerGarbage
 from tools.process import run_process, settle_garbage
 
 if TYPE_CHECKING:
@@ -41,13 +43,14 @@ def run_container(
         settings: of the process.
         plans: the brokers to start with.
         tls: of all ports.
-        namesrv: for a name server in this process.
+        namesrv: for a name server in this process; what its file says about the log has no effect.
 
     Returns:
         The exit code: 0 after an orderly stop.
     """
-    log_settings = logs.LogSettings()
-    install_logs(log_settings)
+    log_settings = install_logs(settings.log_config)
+    if namesrv is not None:
+        namesrv = attrs.evolve(namesrv, log_config=None)
     reports = [settings.report, *(plan.report for plan in plans)]
     show_mistakes(reports if namesrv is None else [*reports, namesrv.report])
     display = BootDisplay(settings.server_config)
@@ -58,7 +61,7 @@ def run_container(
             namesrv=namesrv,
             tls=tls,
             listen=role == "brokerContainer",
-            hooks=[display],
+            hooks=[display, BrokerGarbage()],
         )
         return run_process(role, partial(_run, container, display, log_settings))
     finally:

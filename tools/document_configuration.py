@@ -9,6 +9,7 @@ import click
 from broker.config import BrokerConfig
 from configuration.document import Section, document
 from container.config import BrokerContainerConfig
+from container.log_config import LogConfig
 from namesrv.config import NamesrvConfig
 from remoting.config import RemotingClientConfig, RemotingServerConfig
 from store.config import MessageStoreConfig
@@ -16,7 +17,7 @@ from store.config import MessageStoreConfig
 __all__ = ["SECTIONS", "main"]
 
 SECTIONS: tuple[Section, ...] = (
-    ("The container's file", (BrokerContainerConfig, RemotingServerConfig, RemotingClientConfig)),
+    ("The container's file", (BrokerContainerConfig, RemotingServerConfig, RemotingClientConfig, LogConfig)),
     ("A broker's file", (BrokerConfig, MessageStoreConfig)),
     ("The name server's file", (NamesrvConfig,)),
 )

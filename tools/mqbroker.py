@@ -42,7 +42,7 @@ def command(
         config.namesrv_addr = namesrv_addr or config.namesrv_addr or os.environ.get("NAMESRV_ADDR") or None
         name_server_list(config.namesrv_addr)
         if print_all or print_important:
-            configs = [config, server_config, client_config, plan.store_config]
+            configs = [config, server_config, client_config, plan.store_config, plan.log_config]
             print_config(configs, important_only=not print_all)
             return 0
         settings = ContainerSettings(
@@ -50,6 +50,7 @@ def command(
             server_config=server_config,
             client_config=client_config,
             report=Report(),
+            log_config=plan.log_config,
         )
         return run_container("broker", settings, [plan], tls=read_tls_settings(tls_file))
 

@@ -59,7 +59,7 @@ def command(
         if path is None and not settings.config.namesrv_addr:
             settings.config.embedded_namesrv = True
         if print_all or print_important:
-            configs = [settings.config, settings.server_config, settings.client_config]
+            configs = [settings.config, settings.server_config, settings.client_config, settings.log_config]
             print_config(configs, important_only=not print_all)
             return 0
         plans = _plans(settings, broker_files)

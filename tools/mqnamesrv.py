@@ -50,10 +50,10 @@ def command(
         check_home()
         settings = read_namesrv_settings(None if config_file is None else Path(config_file))
         if print_all or print_important:
-            print_config([settings.config, settings.server_config], important_only=not print_all)
+            configs = [settings.config, settings.server_config, settings.log_config]
+            print_config(configs, important_only=not print_all)
             return 0
-        log_settings = logs.LogSettings()
-        install_logs(log_settings)
+        log_settings = install_logs(settings.log_config, logs.NAMESRV_LAYOUT)
         show_mistakes([settings.report])
         try:
             return run_process("namesrv", partial(_run, settings, read_tls_settings(tls_file), log_settings))

@@ -26,15 +26,17 @@ _IMPORTANT = """
     cleanFileForciblyEnable transientStorePoolEnable dispatchFromSenderThread wakeCommitWhenPutMessage
     wakeFlushWhenPutMessage enableCleanExpiredOffset totalReplicas inSyncReplicas minInSyncReplicas
     enableAutoInSyncReplicas haFlowControlEnable brokerConfigPaths embeddedNamesrv
+    isolateLogEnable logDirectory logLevel logLevels logFormat logConsoleLevel logFileSizeBytes logOldFiles
 """
 
 IMPORTANT_KEYS = frozenset(_IMPORTANT.split())
-"""Keys that Java marks with `@ImportantField`, and the two without which ours cannot be understood."""
+"""Keys that Java marks with `@ImportantField`, and those of ours without which nobody would find the brokers,
+the name server and the log."""
 
 
-def print_config(configs: Sequence[Any], *, important_only: bool) -> None:
+def print_config(configs: Sequence[Any | None], *, important_only: bool) -> None:
     """Prints the keys of `configs`, attrs instances of config classes, in the order of their declaration."""
-    for config in configs:
+    for config in filter(None, configs):
         for name, key in settings_of(type(config)).items():
             if important_only and key.wire not in IMPORTANT_KEYS:
                 continue

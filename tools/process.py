@@ -1,7 +1,10 @@
 """The life of one process: signals, garbage collection, the pid file, the trio run.
 
-SIGINT, SIGTERM and (unless started by nohup) SIGHUP end it in order with exit code 0; a second signal ends
-it at once, with whatever is not yet saved left to the next recovery.
+SIGINT, SIGTERM and (unless started by nohup) SIGHUP end it in order with exit code 0. A second SIGINT or
+SIGTERM ends it at once, whatever it is doing: the process dies of that signal, which a shell shows as 130 or
+143. Nothing acknowledged is lost then, since a message is in the operating system's hands (or on the device,
+with SYNC_FLUSH) before its answer is sent; what was not yet saved, like the consumer offsets of the last
+seconds, is left to the next start, which recovers as after any crash.
 """
 
 from __future__ import annotations
@@ -19,13 +22,16 @@ from tools import pid_files
 from tools.command_line import EXIT_FAILURE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+    from types import FrameType
 
 __all__ = ["run_process", "settle_garbage"]
 
 # A broker makes many short-lived objects and holds many long-lived ones: young collections should be rare
 # and old ones very rare. Reference counting frees nearly everything anyway.
 GC_THRESHOLDS = (50_000, 25, 100)
+
+_FIRST_PROCESS = 1
 
 
 def settle_garbage() -> None:
@@ -34,40 +40,64 @@ def settle_garbage() -> None:
     gc.freeze()
 
 
-def _signals() -> list[signal.Signals]:
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
-    return signals
+class _EndingSignals:
+    """Turns the first signal into an orderly stop and leaves the second one to the kernel.
 
+    A handler of our own would need the interpreter to reach it, and a process that hangs is what the second
+    signal is for.
+    """
 
-def _end_at_once(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    def __init__(self) -> None:
+        self._asked = False
+        self._stop: Callable[[], None] | None = None
 
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """While inside, signals do as the module says; to the end of the process once one has come."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._first) for number in numbers}
+        try:
+            yield
+        finally:
+            if not self._asked:  # a process that was asked to end has only its farewell left
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
-async def _stop_on_signal(stop: Callable[[], None], *, task_status: trio.TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(*_signals()) as received:
-        task_status.started()
-        asked = False
-        async for number in received:
-            if asked:
-                _end_at_once(number)
-            asked = True
-            newline = "\n" if sys.stderr.isatty() else ""  # after the terminal's own ^C
-            print(f"{newline}stopping, a second signal ends at once", file=sys.stderr, flush=True)
+    def when_asked(self, stop: Callable[[], None]) -> None:
+        """Has `stop` called, in the trio run that this is called in, when the first signal comes or came."""
+        token = trio.lowlevel.current_trio_token()
+        self._stop = lambda: token.run_sync_soon(stop)
+        if self._asked:
             stop()
 
+    def _first(self, _number: int, _frame: FrameType | None) -> None:
+        second = _end_at_once if os.getpid() == _FIRST_PROCESS else signal.SIG_DFL
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, second)
+        if signal.getsignal(signal.SIGHUP) == self._first:
+            # A terminal that closes sends several; they all mean the same.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._asked = True
+        with contextlib.suppress(OSError):  # nobody reads it any more: the terminal may be what has ended
+            newline = "\n" if os.isatty(2) else ""  # after the terminal's own ^C
+            os.write(2, f"{newline}stopping, a second signal ends at once\n".encode())
+        if self._stop is not None:
+            self._stop()
 
-async def _run(body: Callable[[], Awaitable[int]]) -> int:
-    async with trio.open_nursery() as nursery:
-        with trio.CancelScope() as life:
-            await nursery.start(lambda *, task_status: _stop_on_signal(life.cancel, task_status=task_status))
-            code = 0
-            code = await body()
-        nursery.cancel_scope.cancel()
-        return code
-    raise AssertionError("the nursery above returns")  # pragma: no cover
+
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    """For the first process of a container, whom the kernel spares a signal that it does not handle."""
+    os._exit(128 + number)
+
+
+async def _run(body: Callable[[], Awaitable[int]], signals: _EndingSignals) -> int:
+    code = 0
+    with trio.CancelScope() as life:
+        signals.when_asked(life.cancel)
+        code = await body()
+    return code
 
 
 def run_process(role: str, body: Callable[[], Awaitable[int]]) -> int:
@@ -81,10 +111,11 @@ def run_process(role: str, body: Callable[[], Awaitable[int]]) -> int:
         The exit code of the process: that of `body`, 0 after a signal.
     """
     gc.set_threshold(*GC_THRESHOLDS)
-    with contextlib.ExitStack() as files:
+    signals = _EndingSignals()
+    with signals.caught(), contextlib.ExitStack() as files:
         try:
             files.enter_context(pid_files.written(role))
         except OSError as error:
             print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
             return EXIT_FAILURE
-        return trio.run(_run, body, strict_exception_groups=True)
+        return trio.run(_run, body, signals, strict_exception_groups=True)

@@ -48,11 +48,15 @@ class Peer:
         address: `host:port`.
         requests: Everything it was asked, in order.
         answers: Answers that go before the recorded ones, by request code.
+        recorded: The exchanges.
+        compared: Header fields that must agree, of those that an exchange was recorded with.
     """
 
     address: str = ""
     requests: list[RemotingCommand] = attrs.field(factory=list)
     answers: dict[int, tuple[int, str | None, dict[str, str], bytes]] = attrs.field(factory=dict)
+    recorded: list[dict[str, Any]] = attrs.field(default=RECORDED, repr=False)
+    compared: tuple[str, ...] = ("topic", "queueId", "queueOffset", "key", "offset")
 
     def answer(
         self, code: int, *, response: int = 0, remark: str | None = None, body: bytes = b"", **fields: str
@@ -90,23 +94,21 @@ class Peer:
 
     def _recorded(self, request: RemotingCommand) -> dict[str, Any] | None:
         """The exchange whose own fields agree best with the request's; send requests agree with any."""
-        candidates = [exchange for exchange in RECORDED if exchange["code"] == request.code]
-        if request.code == 310:
+        candidates = [exchange for exchange in self.recorded if exchange["code"] == request.code]
+        if request.code == 310 and candidates:
             return candidates[0]
         for exchange in candidates:
             wanted = exchange["request"]
-            compared = [
-                name for name in ("topic", "queueId", "queueOffset", "key", "offset") if name in wanted
-            ]
+            compared = [name for name in self.compared if name in wanted]
             if all(wanted[name] == request.ext_fields.get(name) for name in compared):
                 return exchange
         return None
 
 
 @asynccontextmanager
-async def running_peer() -> AsyncIterator[Peer]:
+async def running_peer(peer: Peer | None = None) -> AsyncIterator[Peer]:
     """A peer that serves on a free port until the block ends."""
-    peer = Peer()
+    peer = peer or Peer()
     table = ProcessorTable()
     table.default_call(peer.serve)
     transport = Transport(RemotingServerConfig(bind_address="127.0.0.1"))

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tools.admin import catalog
+from tools.admin.human_text import age_text, bytes_text
 from tools.admin.java_text import (
     map_text,
     milliseconds_text,
@@ -96,3 +97,26 @@ def test_every_catalog_entry_has_its_command() -> None:
         name for module in modules for name in importlib.import_module(f"tools.admin.{module}").COMMANDS
     }
     assert defined == set(catalog.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0B"),
+        (1023, "1023B"),
+        (1024, "1.0KiB"),
+        (150 << 10, "150KiB"),
+        (3 << 29, "1.5GiB"),
+        (1 << 52, "4096TiB"),
+    ],
+)
+def test_sizes(size: int, text: str) -> None:
+    assert bytes_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "text"),
+    [(-5, "0s"), (59_999, "59s"), (61_000, "1m1s"), (3_660_000, "1h1m"), (90_000_000, "1d1h")],
+)
+def test_ages(age_ms: int, text: str) -> None:
+    assert age_text(age_ms) == text

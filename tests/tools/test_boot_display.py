@@ -49,7 +49,7 @@ def test_a_long_recovery_has_a_bar_on_a_terminal_until_the_broker_serves(
     for moment in (0.0, 2.0):
         at(monkeypatch, moment)
         display.recovering(BROKER, 1 << 20, 2 << 20)
-    display.after_start(BROKER)
+    display.after_start(BROKER, {})
     display.close()
     assert "recovering broker-a" in terminal.getvalue()
     assert capsys.readouterr().out == "Broker [broker-a-0] boot success. serializeType=JSON\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_a_launcher_works_through_links(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "absolute").symlink_to(prepared / "bin" / "mqnamesrv")
     (tmp_path / "relative").symlink_to("absolute")
     assert start(tmp_path / "relative", cwd=tmp_path).returncode == 7
+
+
+def test_an_interrupt_before_the_command_has_begun_leaves_no_traceback(prepared: Path) -> None:
+    (prepared / "tools" / "mqshutdown.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    interrupted = subprocess.run(
+        [prepared / "bin" / "mqshutdown"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (interrupted.returncode, interrupted.stdout, interrupted.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_an_interrupted_preparation_is_begun_anew(prepared: Path) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import REPOSITORY, Started, environment, run
+from commands import Started, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,38 +68,6 @@ def test_a_container_stops_cleanly_on_a_signal_and_saves_everything(
     assert "broker-a" in log
 
 
-def test_a_second_signal_ends_at_once(home: Path) -> None:
-    script = """
-import trio
-from tools.process import run_process
-
-async def body():
-    print("ready", flush=True)
-    try:
-        await trio.sleep_forever()
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.sleep_forever()
-
-run_process("broker", body)
-"""
-    child = subprocess.Popen(
-        [sys.executable, "-c", script],
-        env={**environment(home), "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        assert child.stdout.readline() == "ready\n"
-        child.send_signal(signal.SIGTERM)
-        assert child.stderr.readline() == "stopping, a second signal ends at once\n"
-        child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=60) == -signal.SIGTERM
-
-
 def test_a_broker_alone_prints_the_boot_line_that_scripts_wait_for(home: Path) -> None:
     with Started(home, "mqbroker", "-c", str(broker_file(home))) as started:
         started.wait_for(r"The broker boot success\. serializeType=JSON")
@@ -114,23 +80,6 @@ def test_a_name_server_prints_the_boot_line_that_scripts_wait_for(home: Path) ->
     with Started(home, "mqnamesrv", "-c", str(path)) as started:
         started.wait_for(r"The Name Server boot success\. serializeType=JSON, address 0\.0\.0\.0:\d+")
         assert started.stop()[0] == 0
-
-
-def test_mqshutdown_stops_what_runs_and_says_when_there_is_nothing(home: Path) -> None:
-    path = home / "namesrv.conf"
-    path.write_text("listenPort=0\n")
-    with Started(home, "mqnamesrv", "-c", str(path)) as started:
-        started.wait_for("boot success")
-        pid = started.process.pid
-        stopped = run(home, "mqshutdown", "namesrv")
-        assert stopped.returncode == 0
-        assert f"The mqnamesrv({pid}) is running..." in stopped.stdout
-        assert f"Send shutdown request to mqnamesrv({pid}) OK" in stopped.stdout
-        assert started.process.wait(timeout=60) == 0
-    again = run(home, "mqshutdown", "namesrv")
-    assert (again.returncode, again.stdout) == (1, "No mqnamesrv running.\n")
-    assert run(home, "mqshutdown", "brokerContainer").stdout == "No broker container running.\n"
-    assert run(home, "mqshutdown", "nothing").returncode == 255
 
 
 def test_one_broker_that_cannot_start_does_not_hurt_the_others(home: Path) -> None:

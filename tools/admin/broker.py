@@ -56,7 +56,7 @@ async def broker_status(context: AdminContext, address: str | None, cluster: str
     if target.is_cluster:
         addresses = [each for _, each in await _replicas(context, target.name)]
     values = {}
-    for each in addresses:
+    for each in context.walk(addresses, "asking brokers"):
         try:
             info = await context.admin.runtime_info_at(each)
         except (ClientError, RemotingError) as fault:
@@ -89,7 +89,7 @@ async def get_broker_config(context: AdminContext, address: str | None, cluster:
             for master, each in await _replicas(context, target.name)
         ]
     values = {}
-    for title, each in wanted:
+    for title, each in context.walk(wanted, "asking brokers"):
         try:
             config = await context.admin.broker_config_at(each)
         except (ClientError, RemotingError) as fault:
@@ -120,15 +120,19 @@ async def update_broker_config(
     else:
         addresses = await targets(context, address, cluster)
     updated = []
-    for each in addresses:
+    remarks = {}
+    for each in context.walk(addresses, "brokers"):
         try:
-            await context.admin.update_broker_config_at(each, {key.strip(): value.strip()})
+            remark = await context.admin.update_broker_config_at(each, {key.strip(): value.strip()})
         except (ClientError, RemotingError) as fault:
             context.failed(f"updateBrokerConfig: {fault}")
             continue
         updated.append(each)
         context.out.line(f"update broker config success, {each}")
-    context.out.value({"updated": updated, "key": key.strip(), "value": value.strip()})
+        if remark:
+            remarks[each] = remark
+            context.out.note(f"updateBrokerConfig: {each}: {remark}")
+    context.out.value({"updated": updated, "key": key.strip(), "value": value.strip(), "remarks": remarks})
 
 
 COMMANDS = {

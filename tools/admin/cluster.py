@@ -159,17 +159,21 @@ class _Replica:
 
 async def _replicas(context: AdminContext, wanted: str | None) -> list[_Replica]:
     info = await context.admin.cluster_info()
+    brokers = [
+        (cluster, routing.name_of(broker), broker_id, address)
+        for cluster in ([wanted] if wanted else sorted(info.cluster_addr_table))
+        for broker in routing.brokers_of_cluster(info, cluster)
+        for broker_id, address in sorted(broker.broker_addrs.items())
+    ]
     found = []
-    for cluster in [wanted] if wanted else sorted(info.cluster_addr_table):
-        for broker in routing.brokers_of_cluster(info, cluster):
-            for broker_id, address in sorted(broker.broker_addrs.items()):
-                figures: dict[str, str] = {}
-                try:
-                    figures = await context.admin.runtime_info_at(address)
-                except (ClientError, RemotingError) as fault:
-                    context.failed(f"clusterList: {fault}")
-                load = broker_load(figures, time.time_ns() // 1_000_000)
-                found.append(_Replica(cluster, routing.name_of(broker), broker_id, address, load))
+    for cluster, name, broker_id, address in context.walk(brokers, "asking brokers"):
+        figures: dict[str, str] = {}
+        try:
+            figures = await context.admin.runtime_info_at(address)
+        except (ClientError, RemotingError) as fault:
+            context.failed(f"clusterList: {fault}")
+        load = broker_load(figures, time.time_ns() // 1_000_000)
+        found.append(_Replica(cluster, name, broker_id, address, load))
     return found
 
 

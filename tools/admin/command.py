@@ -6,21 +6,25 @@
 
 `-n`, `--json` and `-h` are added to each. The function gets an `AdminContext` with a connected client. What
 it raises becomes one sentence and exit code 1; failures of single targets go to `AdminContext.failed`, so
-that the others are still served.
+that the others are still served. What walks through many brokers, topics or queues goes through
+`AdminContext.walk` or `AdminContext.progress`, which show a bar on a terminal.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import attrs
 import click
 
 from tools.admin import catalog
+from tools.admin.java_text import parse_timestamp
 from tools.admin.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from client import AdminClient
 
@@ -35,9 +39,12 @@ __all__ = [
     "admin_command",
     "broker_or_cluster",
     "java_boolean",
+    "java_time",
     "one_target",
     "targets",
 ]
+
+T = TypeVar("T")
 
 DEFAULT_NAME_SERVER = "127.0.0.1:9876"
 _INTERRUPTED = 130
@@ -65,7 +72,16 @@ class AdminContext:
 
     def failed(self, sentence: str) -> None:
         """One target failed, others may still succeed; the exit code will be 1."""
-        self.out.failure(sentence)
+        if not _stopping():
+            self.out.failure(sentence)
+
+    def walk(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """Each of `items`, with a bar on a terminal; `what` they are, in one or two words."""
+        return self.out.walk(items, what)
+
+    def progress(self, what: str) -> AbstractContextManager[Callable[[float, float | None], None]]:
+        """A bar for what the client walks through; see `Output.progress`."""
+        return self.out.progress(what)
 
 
 class _JavaBoolean(click.ParamType):  # type: ignore[type-arg] # a generic class only in newer click
@@ -83,6 +99,23 @@ class _JavaBoolean(click.ParamType):  # type: ignore[type-arg] # a generic class
 
 
 java_boolean = _JavaBoolean()
+
+
+class _JavaTime(click.ParamType):  # type: ignore[type-arg] # a generic class only in newer click
+    """Milliseconds since 1970, or `yyyy-MM-dd#HH:mm:ss:SSS`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_timestamp(str(value).strip())
+        except ValueError as fault:
+            self.fail(f"{fault}.", param, ctx)
+
+
+java_time = _JavaTime()
 
 
 class AdminCommand(click.Command):
@@ -159,30 +192,50 @@ def _run(name: str, body: Body, name_servers: str, as_json: bool, values: dict[s
         raise click.UsageError(str(fault)) from fault
 
     async def work() -> None:
-        # Caught inside the client's nursery, which would wrap it in an ExceptionGroup.
-        async with AdminClient(addresses) as admin:
+        # Caught inside the nurseries, which would wrap it in an ExceptionGroup.
+        async with AdminClient(addresses) as admin, trio.open_nursery() as nursery:
+            if out.busy is not None:
+                nursery.start_soon(out.busy.keep_drawing)
             try:
                 await body(AdminContext(admin, out, addresses, given_by_option), **values)
             except (ClientError, CommandFailed, RemotingError) as fault:
-                out.failure(f"{name}: {fault}")
+                if not _stopping():
+                    out.failure(f"{name}: {fault}")
             except (click.UsageError, OSError) as fault:  # OSError: nobody reads the output any more
                 for_click.append(fault)
+            finally:
+                if out.busy is not None:
+                    out.busy.end()
+            nursery.cancel_scope.cancel()
 
     for_click: list[click.UsageError | OSError] = []
     try:
         trio.run(work)
     except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
+        _interrupted(name, out)
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is None:
             raise
-        raise SystemExit(_INTERRUPTED) from None
+        _interrupted(name, out)
     for raised in for_click:
         if isinstance(raised, click.UsageError):
             raised.ctx = context
         raise raised
     if out.failures:
         raise SystemExit(1)
+
+
+def _stopping() -> bool:
+    """The user has interrupted the command: connections that end now are no failures of their own."""
+    import trio
+
+    return trio.current_effective_deadline() == -math.inf
+
+
+def _interrupted(name: str, out: Output) -> NoReturn:
+    if out.if_interrupted is not None:
+        out.note(f"{name}: {out.if_interrupted}")
+    raise SystemExit(_INTERRUPTED)
 
 
 def broker_or_cluster(body: Body) -> Body:

@@ -18,6 +18,7 @@ from tools.admin.output import Table
 
 if TYPE_CHECKING:
     from client import Puller
+    from client.pull import PullResult
 
 __all__ = ["COMMANDS"]
 
@@ -139,43 +140,50 @@ async def print_msg(
 ) -> None:
     """With --json each message is one line."""
     puller = context.admin.puller()
-    for queue in await puller.queues(topic.strip(), route_topic=parent_topic):
-        begin = await puller.min_offset(queue, route_topic=parent_topic)
-        end = await puller.max_offset(queue, route_topic=parent_topic)
-        if begin_ms is not None:
-            begin = await puller.search_offset(queue, begin_ms, route_topic=parent_topic)
-        if end_ms is not None:
-            end = await puller.search_offset(queue, end_ms, route_topic=parent_topic)
-        context.out.line(f"minOffset={begin}, maxOffset={end}, {queue_text(queue)}")
-        offset = begin
-        while offset < end:
-            result = await puller.pull(
-                queue,
-                offset,
-                min(_PULL_SIZE, end - offset),
-                expression=expression.strip(),
-                route_topic=parent_topic,
-            )
-            for message in result.messages:
-                text = decode_text(plain_body(message), charset) if print_body else "NOT PRINT BODY"
-                context.out.line(message_line(message, queue.broker_name, text))
-                context.out.record(message_value(message, with_body=print_body, charset=charset))
-            stuck = result.next_begin_offset <= offset
-            offset = result.next_begin_offset
-            if result.status is PullStatus.NO_MATCHED_MSG:
-                context.out.line(
-                    f"{queue_text(queue)} no matched msg. status={result.status.name}, offset={offset}"
+    queues = await puller.queues(topic.strip(), route_topic=parent_topic)
+    with context.progress("printing queues") as tell:
+        for number, queue in enumerate(queues):
+            begin = await puller.min_offset(queue, route_topic=parent_topic)
+            end = await puller.max_offset(queue, route_topic=parent_topic)
+            if begin_ms is not None:
+                begin = await puller.search_offset(queue, begin_ms, route_topic=parent_topic)
+            if end_ms is not None:
+                end = await puller.search_offset(queue, end_ms, route_topic=parent_topic)
+            context.out.line(f"minOffset={begin}, maxOffset={end}, {queue_text(queue)}")
+            offset = begin
+            while offset < end:
+                tell(number + (offset - begin) / (end - begin), len(queues))
+                result = await puller.pull(
+                    queue,
+                    offset,
+                    min(_PULL_SIZE, end - offset),
+                    expression=expression.strip(),
+                    route_topic=parent_topic,
                 )
-            if result.status in (PullStatus.NO_NEW_MSG, PullStatus.OFFSET_ILLEGAL):
-                context.out.line(
-                    f"{queue_text(queue)} print msg finished. status={result.status.name}, offset={offset}"
-                )
-                break
-            if stuck:
-                raise CommandFailed(
-                    f"{queue.broker_name} does not get past offset {offset} of {queue_text(queue)}"
-                )
-        context.out.line(_SEPARATOR)
+                _print_messages(context, queue, result, charset if print_body else None)
+                if result.status in (PullStatus.NO_NEW_MSG, PullStatus.OFFSET_ILLEGAL):
+                    break
+                if result.next_begin_offset <= offset:
+                    raise CommandFailed(
+                        f"{queue.broker_name} does not get past offset {offset} of {queue_text(queue)}"
+                    )
+                offset = result.next_begin_offset
+            context.out.line(_SEPARATOR)
+
+
+def _print_messages(
+    context: AdminContext, queue: MessageQueue, result: PullResult, charset: str | None
+) -> None:
+    """The messages of one pull, and why there are none; with None for the charset, without bodies."""
+    for message in result.messages:
+        text = "NOT PRINT BODY" if charset is None else decode_text(plain_body(message), charset)
+        context.out.line(message_line(message, queue.broker_name, text))
+        context.out.record(message_value(message, with_body=charset is not None, charset=charset or "utf-8"))
+    said = f"status={result.status.name}, offset={result.next_begin_offset}"
+    if result.status is PullStatus.NO_MATCHED_MSG:
+        context.out.line(f"{queue_text(queue)} no matched msg. {said}")
+    if result.status in (PullStatus.NO_NEW_MSG, PullStatus.OFFSET_ILLEGAL):
+        context.out.line(f"{queue_text(queue)} print msg finished. {said}")
 
 
 @admin_command("consumeMessage")
@@ -240,9 +248,9 @@ async def consume_message(
         if not queues:
             raise CommandFailed(f"broker {broker_name.strip()} has no such queue of topic {topic.strip()}")
     left = count
-    for queue in queues:
+    for queue in context.walk(queues, "reading queues"):
         if left == 0:
-            return
+            break
         left -= await _consume_queue(context, puller, queue, offset, begin_ms, end_ms, left)
 
 

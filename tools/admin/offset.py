@@ -79,11 +79,17 @@ async def reset_offset_by_time(
         await _reset_queue(context, group, topic, address.strip(), queue_id, offset, timestamp_ms, when)
         return
     try:
-        moved = await context.admin.offsets.by_time(group, topic, timestamp_ms, force=force, cluster=cluster)
+        with context.progress("asking brokers") as tell:
+            moved = await context.admin.offsets.by_time(
+                group, topic, timestamp_ms, force=force, cluster=cluster, tell=tell
+            )
     except AnswerError as fault:
         if fault.code != ResponseCode.CONSUMER_NOT_ONLINE:
             raise
-        done = await context.admin.offsets.by_commit(group, topic, timestamp_ms, force=force, cluster=cluster)
+        with context.progress("moving brokers") as tell:
+            done = await context.admin.offsets.by_commit(
+                group, topic, timestamp_ms, force=force, cluster=cluster, tell=tell
+            )
         _show_committed(context, group, topic, boolean(force), when, done)
         return
     context.out.line(

@@ -78,7 +78,8 @@ async def consumer_progress(
 async def _one_group(
     context: AdminContext, group: str, topic: str | None, show_clients: bool, cluster: str | None
 ) -> None:
-    stats = await context.admin.consume_stats(group, topic, cluster=cluster)
+    with context.progress("asking brokers") as tell:
+        stats = await context.admin.consume_stats(group, topic, cluster=cluster, tell=tell)
     clients = await _clients_of_queues(context, group) if show_clients else {}
     rows: list[tuple[Any, ...]] = []
     values: list[dict[str, Any]] = []
@@ -135,7 +136,8 @@ async def _clients_of_queues(context: AdminContext, group: str) -> dict[MessageQ
     """Which client has which queue, as far as the clients tell."""
     clients: dict[MessageQueue, str] = {}
     try:
-        for connection in (await context.admin.consumer_connection(group)).connection_set:
+        connections = (await context.admin.consumer_connection(group)).connection_set
+        for connection in context.walk(connections, "asking clients"):
             client_id = connection.client_id or ""
             info = await context.admin.consumer_running_info(group, client_id)
             clients |= dict.fromkeys(info.mq_table, client_id.partition("@")[0])
@@ -146,10 +148,12 @@ async def _clients_of_queues(context: AdminContext, group: str) -> dict[MessageQ
 
 async def _all_groups(context: AdminContext) -> None:
     rows = []
-    for topic in await context.admin.topic_names():
-        if not topic.startswith(RETRY_GROUP_TOPIC_PREFIX):
-            continue
-        group = topic.removeprefix(RETRY_GROUP_TOPIC_PREFIX)
+    groups = [
+        topic.removeprefix(RETRY_GROUP_TOPIC_PREFIX)
+        for topic in await context.admin.topic_names()
+        if topic.startswith(RETRY_GROUP_TOPIC_PREFIX)
+    ]
+    for group in context.walk(groups, "asking about groups"):
         stats: ConsumeStats | None = None
         connection: ConsumerConnection | None = None
         # A group without offsets or without anybody online is a normal row, not a failure.

@@ -166,7 +166,8 @@ async def query_msg_by_id(
     del unit_name
     topic = topic.strip()
     values = []
-    for id_text in filter(None, (part.strip() for part in ids.split(","))):
+    wanted = [part.strip() for part in ids.split(",") if part.strip()]
+    for id_text in context.walk(wanted, "looking for messages"):
         try:
             if group and client_id:
                 value = await _consume(context, group.strip(), client_id.strip(), topic, id_text, cluster)
@@ -211,9 +212,10 @@ async def query_msg_by_unique_key(
         value = await _consume(context, group.strip(), client_id.strip(), topic, id_text, cluster)
         context.out.value(value)
         return
-    found = await context.admin.messages.by_unique_key(
-        topic, id_text, cluster=cluster, begin_ms=begin_ms, end_ms=end_ms
-    )
+    with context.progress("asking brokers") as tell:
+        found = await context.admin.messages.by_unique_key(
+            topic, id_text, cluster=cluster, begin_ms=begin_ms, end_ms=end_ms, tell=tell
+        )
     shown = found if show_all else found[:1]
     context.out.value(
         [
@@ -275,16 +277,18 @@ async def query_msg_by_key(
     last_key: str | None,
     cluster: str | None,
 ) -> None:
-    found = await context.admin.messages.by_key(
-        topic.strip(),
-        key.strip(),
-        cluster=cluster,
-        max_messages=max_messages,
-        begin_ms=begin_ms,
-        end_ms=end_ms,
-        kind=KeyKind(kind) if kind else None,
-        last_key=last_key,
-    )
+    with context.progress("asking brokers") as tell:
+        found = await context.admin.messages.by_key(
+            topic.strip(),
+            key.strip(),
+            cluster=cluster,
+            max_messages=max_messages,
+            begin_ms=begin_ms,
+            end_ms=end_ms,
+            kind=KeyKind(kind) if kind else None,
+            last_key=last_key,
+            tell=tell,
+        )
     shown_kind = KeyKind(kind) if kind else KeyKind.KEYS
     rows = [
         (message_id(each), each.queue_id, each.queue_offset, _index_key(each, shown_kind, key.strip()))

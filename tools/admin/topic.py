@@ -63,9 +63,10 @@ async def topic_list(context: AdminContext, with_clusters: bool) -> None:
         return
     info = await context.admin.cluster_info()
     rows = []
-    for topic in topics:
-        if topic.startswith((RETRY_GROUP_TOPIC_PREFIX, DLQ_GROUP_TOPIC_PREFIX)):
-            continue
+    plain = [
+        topic for topic in topics if not topic.startswith((RETRY_GROUP_TOPIC_PREFIX, DLQ_GROUP_TOPIC_PREFIX))
+    ]
+    for topic in context.walk(plain, "asking about topics"):
         clusters: list[str] = []
         groups: list[str] = []
         try:
@@ -128,7 +129,9 @@ def _standard(value: Any) -> Any:
     "cluster", "-c", "--cluster", help="Cluster, or parent topic, whose route leads to the brokers."
 )
 async def topic_status(context: AdminContext, topic: str, cluster: str | None) -> None:
-    stats = await context.admin.topic_stats(topic.strip(), route_topic=cluster.strip() if cluster else None)
+    route_topic = cluster.strip() if cluster else None
+    with context.progress("asking brokers") as tell:
+        stats = await context.admin.topic_stats(topic.strip(), route_topic=route_topic, tell=tell)
     queues = sorted(stats.offset_table, key=lambda each: (each.topic, each.broker_name, each.queue_id))
     rows = []
     values = []
@@ -270,7 +273,7 @@ async def update_topic(
         attributes=parse_attributes(attributes),
     )
     done = []
-    for each in await targets(context, address, cluster):
+    for each in context.walk(await targets(context, address, cluster), "brokers"):
         try:
             await context.admin.put_topic_at(each, config)
         except (ClientError, RemotingError) as fault:
@@ -307,7 +310,7 @@ async def delete_topic_everywhere(context: AdminContext, topic: str, cluster: st
     """
     deleted = []
     faults = []
-    for address in await context.admin.master_addresses(cluster):
+    for address in context.walk(await context.admin.master_addresses(cluster), "brokers"):
         try:
             await context.admin.delete_topic_at(address, topic)
         except (ClientError, RemotingError) as fault:
