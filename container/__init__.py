@@ -1,6 +1,7 @@
 """The product: one process, many brokers."""
 
 from container.broker_container import BrokerContainer, ContainerStatistics
+from container.broker_files import broker_paths
 from container.broker_plan import BrokerPlan, default_plan, plan_broker, read_lone_plan, read_plan
 from container.config import BrokerContainerConfig
 from container.inner_broker import BootHook, BrokerState, InnerBroker, InnerBrokerStatistics
@@ -9,7 +10,6 @@ from container.refusal import BootRefusedError
 from container.settings import (
     ContainerSettings,
     NamesrvSettings,
-    broker_paths,
     name_server_list,
     read_namesrv_settings,
     read_settings,

@@ -2,13 +2,13 @@
 
     process ─ BrokerContainer.run
               ├─ embedded name server                 (first up, last down)
-              ├─ container port and its fast port     (codes 25, 26)
-              └─ one task per broker ─ InnerBroker.run ─ the broker's own nursery
+              ├─ container port and its fast port     (codes 25, 26, 902, 903, 20902)
+              └─ BrokerSupervisor ─ one task per broker ─ InnerBroker.run ─ the broker's own nursery
 
 A broker comes up in three steps. *Reserve*: identity, ports and directories are claimed in the book of the
 container, all or nothing, before anything is opened. *Build*: the broker's own task reserves sockets and
-store locks, recovers and starts. *Commit*: it serves and is registered. What fails gives back everything and
-leaves a reason behind. Removal is the same road backwards.
+store locks, recovers and starts. *Commit*: it serves, is registered, and the container's file names it. What
+fails gives back everything and leaves a reason behind. Removal is the same road backwards.
 
 Brokers start side by side and stop side by side, slaves before masters. Mirrors RIP-31's `IBrokerContainer`.
 """
@@ -25,11 +25,15 @@ import trio
 from broker.broker import Broker
 from broker.own_address import own_ip
 from container.broker_plan import BrokerPlan, plan_broker
+from container.broker_requests import BrokerRequests
 from container.claims import ClaimConflictError, Claims
+from container.container_status import all_share_warnings, container_status
 from container.inner_broker import BrokerState, InnerBroker, sentence
 from container.processor import ContainerProcessor
 from container.refusal import BootRefusedError
+from container.saved_brokers import SavedBrokers
 from container.settings import name_server_list
+from container.supervisor import BrokerSupervisor
 from namesrv import NameServer
 from remoting.errors import ReservationError
 from remoting.processors import ProcessorTable
@@ -37,15 +41,19 @@ from remoting.server import Transport
 from store import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from broker.config import BrokerConfig
+    from container.config import BrokerContainerConfig
     from container.inner_broker import BootHook, InnerBrokerStatistics
     from container.settings import ContainerSettings, NamesrvSettings
+    from container.supervisor import FailedBroker
     from logs.identity import BrokerIdentity
+    from remoting.config import RemotingClientConfig, RemotingServerConfig
+    from remoting.protocol.container_body import ContainerStatus
     from remoting.server import PortReservation, SubServer
     from remoting.tls import TlsSettings
-    from store import Clock, MessageStoreConfig
+    from store import Clock, FileSystem, MessageStoreConfig
 
 __all__ = ["BrokerContainer", "ContainerStatistics"]
 
@@ -55,9 +63,6 @@ EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 
 OWN_DRAIN_S = 1.0
 """Longest time that answers of the container's own ports get when it stops."""
-
-KEPT_FAILURES = 64
-"""Failed brokers whose reason is remembered."""
 
 
 def local_host(bind_address: str) -> str:
@@ -71,7 +76,7 @@ class ContainerStatistics:
 
     brokers: tuple[InnerBrokerStatistics, ...]
     failed: tuple[InnerBrokerStatistics, ...]
-    """Brokers that failed since the start, the newest last, at most 64."""
+    """Brokers of the container that are down, the newest last."""
 
 
 class BrokerContainer:
@@ -84,6 +89,7 @@ class BrokerContainer:
         listen: open the container's own port pair. False for a broker that is alone (`mqbroker`).
         tls: of all ports of the process.
         clock: the time of the container and its brokers.
+        files: where the brokers' stores and tables live; the operating system's by default.
         hooks: told of every broker.
 
     Raises:
@@ -102,6 +108,7 @@ class BrokerContainer:
         tls: TlsSettings | None = None,
         hooks: Sequence[BootHook] = (),
         clock: Clock | None = None,
+        files: FileSystem | None = None,
     ) -> None:
         self.settings = settings
         self.hooks = list(hooks)
@@ -110,22 +117,37 @@ class BrokerContainer:
         self._listen = listen
         self._clock = clock or SystemClock()
         self._transport = Transport(settings.server_config, tls)
+        self._files = files
+        self._warned: set[str] = set()
         self._claims = Claims()
-        self._brokers: dict[BrokerIdentity, InnerBroker] = {}
-        self._failed: dict[str, InnerBroker] = {}
-        self._nursery: trio.Nursery | None = None
         self._stopping = trio.Event()
         self._closed = trio.Event()
         self._servers: list[SubServer] = []
         self._ports: PortReservation | None = None
         self._namesrv_ports: PortReservation | None = None
         self._name_servers = name_server_list(settings.config.namesrv_addr)
+        self._supervisor = BrokerSupervisor(
+            settings.config, self._claims, build=self._build, commit=self._commit, hooks=self.hooks
+        )
+        configuration = settings.configuration()
+        self.saved = SavedBrokers(settings, configuration)
+        """The list of brokers in the container's file."""
         self.processor = ContainerProcessor(
-            settings.configuration(), clock_ms=self._clock.now_ms, on_update=self._adopt_update
+            configuration,
+            BrokerRequests(
+                settings.config,
+                self._supervisor,
+                self.saved,
+                base=None if settings.source is None else settings.source.parent,
+                remove=self.remove_broker,
+            ),
+            clock_ms=self._clock.now_ms,
+            on_update=self._adopt_update,
+            status=partial(container_status, self),
         )
 
     def __repr__(self) -> str:
-        return f"<BrokerContainer {self.broker_container_addr} {len(self._brokers)} brokers>"
+        return f"<BrokerContainer {self.broker_container_addr} {self._supervisor!r}>"
 
     # Life
 
@@ -181,13 +203,17 @@ class BrokerContainer:
             raise refused
 
     async def _run_brokers(self, task_status: trio.TaskStatus[None]) -> BootRefusedError | None:
-        async with trio.open_nursery() as self._nursery:
-            refused = await self._boot(self._nursery)
+        refused: BootRefusedError | None = None
+
+        async def boot_and_wait() -> None:
+            nonlocal refused
+            refused = await self._boot()
             if refused is None:
                 task_status.started()
                 await self._stopping.wait()
             await self._stop_brokers()
-        self._nursery = None
+
+        await self._supervisor.run(boot_and_wait)
         return refused
 
     def _reserve_own_ports(self) -> None:
@@ -203,7 +229,8 @@ class BrokerContainer:
                 self._name_servers = self._name_servers or [f"{local_host(server.bind_address)}:{port}"]
             owner = "container"
             if self._listen:
-                self._ports = self._transport.reserve_port_pair(server.bind_address, server.listen_port)
+                address = self.settings.config.container_bind_address or server.bind_address
+                self._ports = self._transport.reserve_port_pair(address, server.listen_port)
                 port, fast = self._ports.ports
                 self._claims.claim(owner, ports={port: "listenPort", fast: "fast port"}, paths={})
         except ReservationError as error:
@@ -235,41 +262,23 @@ class BrokerContainer:
 
     # Boot
 
-    async def _boot(self, nursery: trio.Nursery) -> BootRefusedError | None:
+    async def _boot(self) -> BootRefusedError | None:
         """Starts the brokers of the start side by side; what comes back ends the process."""
-        started = [self._start_broker(nursery, plan) for plan in self._plans]
+        started = [self._supervisor.add_or_remember(plan) for plan in self._plans]
         async with trio.open_nursery() as waiting:
             waiting.start_soon(self._cancel_when_stopping, waiting.cancel_scope)
             for inner in started:
                 await inner.wait_settled()
             waiting.cancel_scope.cancel()
         failed = [inner for inner in started if inner.state is BrokerState.FAILED]
-        if failed and (len(failed) == len(started) or self.settings.config.exit_on_boot_failure):
+        all_failed = len(failed) == len(started) and not self.settings.config.restart_failed_brokers
+        if failed and (all_failed or self.settings.config.exit_on_boot_failure):
             return BootRefusedError("; ".join(f"{inner.identity.name}: {inner.reason}" for inner in failed))
         return None
 
     async def _cancel_when_stopping(self, scope: trio.CancelScope) -> None:
         await self._stopping.wait()
         scope.cancel()
-
-    def _start_broker(self, nursery: trio.Nursery, plan: BrokerPlan) -> InnerBroker:
-        """Reserves `plan` and starts its task; a refused one comes back failed."""
-        inner = InnerBroker(plan, build=self._build, hooks=self.hooks, release=partial(self._forget, plan))
-        try:
-            self._claims.claim(plan.identity.canonical_name, ports=plan.ports(), paths=plan.paths())
-        except ClaimConflictError as conflict:
-            inner.refuse(str(conflict))
-            self._remember_failure(inner)
-            return inner
-        self._brokers[plan.identity] = inner
-        nursery.start_soon(self._supervise, inner, name=f"broker {plan.identity}")
-        return inner
-
-    async def _supervise(self, inner: InnerBroker) -> None:
-        await inner.run()
-        if inner.state is BrokerState.FAILED:
-            self._remember_failure(inner)
-            _log.error("broker %s failed: %s", inner.identity, inner.reason)
 
     def _build(self, inner: InnerBroker) -> Broker:
         plan = inner.plan
@@ -282,49 +291,56 @@ class BrokerContainer:
             configuration=plan.configuration(),
             clock=self._clock,
             progress=inner.show_recovery,
+            files=self._files,
         )
 
-    def _forget(self, plan: BrokerPlan) -> None:
-        self._claims.release(plan.identity.canonical_name)
-        self._brokers.pop(plan.identity, None)
-
-    def _remember_failure(self, inner: InnerBroker) -> None:
-        self._failed.pop(inner.identity.canonical_name, None)
-        self._failed[inner.identity.canonical_name] = inner
-        while len(self._failed) > KEPT_FAILURES:
-            del self._failed[next(iter(self._failed))]
+    async def _commit(self, inner: InnerBroker) -> None:
+        """`inner` serves: from here on it belongs to the container, and is there after a restart."""
+        inner.unsaved = await self.saved.add(inner.plan.source)
+        if inner.unsaved is not None and inner.plan.source is not None:
+            _log.warning("broker %s is not there after a restart: %s", inner.identity, inner.unsaved)
+        for warning in await all_share_warnings(self.get_broker_controllers()):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                _log.warning("%s", warning)
 
     def _adopt_update(self) -> None:
-        """Name servers that were changed by request count at once, for all brokers."""
+        """Name servers that were changed by request count at once, for all brokers; so do restarts."""
+        self._supervisor.reconsider_failed()
         name_servers = name_server_list(self.settings.config.namesrv_addr)
         if not name_servers or name_servers == self._name_servers:
             return
         self._name_servers = name_servers
-        for inner in self._brokers.values():
+        for inner in self._supervisor.brokers.values():
             if inner.broker is not None and inner.broker.context is not None:
                 inner.broker.context.registration.set_name_servers(name_servers)
 
     # Stop
 
     async def _stop_brokers(self) -> None:
-        await self._stop_all(self.get_slave_brokers())
-        await self._stop_all(self.get_broker_controllers())
-
-    async def _stop_all(self, brokers: Iterable[InnerBroker]) -> None:
-        stopping = list(brokers)
-        for inner in stopping:
-            inner.stop()
-        with trio.move_on_after(self.settings.config.broker_shutdown_timeout_mills / 1000):
-            for inner in stopping:
-                await inner.wait_closed()
-        for inner in stopping:
-            if inner.state is BrokerState.STOPPING:
-                _log.error("broker %s does not stop in time, the others go on", inner.identity)
+        within_s = self.settings.server_config.shutdown_wait_time_seconds
+        self._supervisor.refuse_more()
+        await self._supervisor.stop_all(self.get_slave_brokers(), within_s)
+        await self._supervisor.stop_all(self.get_broker_controllers(), within_s)
 
     @property
     def name_servers(self) -> list[str]:
         """`host:port` of the name servers that brokers register with."""
         return list(self._name_servers)
+
+    @property
+    def namesrv_address(self) -> str:
+        """The name servers as clients take them: `host:port`, several separated by `;`."""
+        return ";".join(self._name_servers)
+
+    @property
+    def broker_addresses(self) -> dict[str, str]:
+        """Name to `host:port` of the brokers that run now; of several in one group the first."""
+        found: dict[str, str] = {}
+        for inner in self.get_broker_controllers():
+            if inner.broker is not None and inner.state is BrokerState.RUNNING:
+                found.setdefault(inner.identity.name, inner.broker.address)
+        return found
 
     @property
     def namesrv_port(self) -> int | None:
@@ -341,9 +357,10 @@ class BrokerContainer:
         Raises:
             BootRefusedError: it cannot be, or it failed; the text says why, and nothing of it is left.
         """
-        if self._nursery is None or self._stopping.is_set():
-            raise BootRefusedError("the container does not run")
-        inner = self._start_broker(self._nursery, plan_broker(broker_config, store_config))
+        try:
+            inner = self._supervisor.add(plan_broker(broker_config, store_config))
+        except ClaimConflictError as conflict:
+            raise BootRefusedError(str(conflict)) from conflict
         try:
             await inner.wait_settled()
         except trio.Cancelled:
@@ -356,26 +373,49 @@ class BrokerContainer:
         return inner
 
     async def remove_broker(self, identity: BrokerIdentity) -> InnerBroker | None:
-        """Stops the broker in order; returns it closed, or None when there is no such broker."""
-        inner = self._brokers.get(identity)
+        """Stops the broker in order and takes it off the container's list; its data stays on disk.
+
+        One that still starts is stopped in the middle of that. One that has failed is not started again.
+        Clients and name servers get `removeBrokerTimeoutMillis` at most. When cancelled the broker stops all
+        the same, only nobody waits for it.
+
+        Returns:
+            The closed broker, None when there is no such broker.
+        """
+        inner = self._supervisor.brokers.get(identity)
+        failed = self._supervisor.failed_broker(identity)
+        if failed is not None:
+            self._supervisor.forget_failed(failed)
+        known = inner or (failed and failed.inner)
+        if not known:
+            return None
         if inner is not None:
-            inner.stop()
-            await inner.wait_closed()
-        return inner
+            inner.stop(self.settings.config.remove_broker_timeout_millis / 1000)
+        unsaved = await self.saved.remove(known.plan.source)
+        if unsaved is not None:
+            _log.warning("broker %s comes back when the container is started again: %s", identity, unsaved)
+        await known.wait_closed()
+        if (failed := self._supervisor.failed_broker(identity)) is not None:
+            self._supervisor.forget_failed(failed)  # it failed while it stopped
+        return known
 
     def get_broker(self, identity: BrokerIdentity) -> InnerBroker | None:
         """The broker that is up or on its way, None for one that failed or never was."""
-        return self._brokers.get(identity)
+        return self._supervisor.brokers.get(identity)
 
     def get_broker_controllers(self) -> list[InnerBroker]:
         """All brokers, in the order of their addition."""
-        return list(self._brokers.values())
+        return list(self._supervisor.brokers.values())
 
     def get_master_brokers(self) -> list[InnerBroker]:
-        return [inner for inner in self._brokers.values() if inner.plan.is_master]
+        return [inner for inner in self._supervisor.brokers.values() if inner.plan.is_master]
 
     def get_slave_brokers(self) -> list[InnerBroker]:
-        return [inner for inner in self._brokers.values() if not inner.plan.is_master]
+        return [inner for inner in self._supervisor.brokers.values() if not inner.plan.is_master]
+
+    def get_dledger_brokers(self) -> list[InnerBroker]:
+        """Members of Raft groups; none, as a broker that wants to be one is refused."""
+        return [inner for inner in self._supervisor.brokers.values() if inner.plan.is_dledger]
 
     def peek_master_broker(self) -> InnerBroker | None:
         """The first master that runs, None when there is none."""
@@ -383,9 +423,24 @@ class BrokerContainer:
         return next((inner for inner in masters if inner.state is BrokerState.RUNNING), None)
 
     @property
-    def failed_brokers(self) -> list[InnerBroker]:
-        """Brokers that failed, with their reasons, the newest last."""
-        return list(self._failed.values())
+    def failed_brokers(self) -> list[FailedBroker]:
+        """Brokers of the container that are down, with their reasons, the newest last."""
+        return list(self._supervisor.failed)
+
+    @property
+    def config(self) -> BrokerContainerConfig:
+        """The container's own keys, live."""
+        return self.settings.config
+
+    @property
+    def server_config(self) -> RemotingServerConfig:
+        """The transport's keys, live."""
+        return self.settings.server_config
+
+    @property
+    def client_config(self) -> RemotingClientConfig:
+        """Keys of the connections to name servers, live."""
+        return self.settings.client_config
 
     @property
     def remoting_server(self) -> Transport:
@@ -397,12 +452,18 @@ class BrokerContainer:
         """`ip:port` of the container itself, None while it does not listen."""
         if self._ports is None:
             return None
-        bind_address = self.settings.server_config.bind_address
-        host = own_ip() if bind_address in EVERY_ADDRESS else bind_address
+        config = self.settings.config
+        bind_address = config.container_bind_address or self.settings.server_config.bind_address
+        host = config.broker_container_ip or (own_ip() if bind_address in EVERY_ADDRESS else bind_address)
         return f"{host}:{self._ports.ports[0]}"
 
+    async def status(self) -> ContainerStatus:
+        """What `mqadmin containerStatus` shows: the process and its brokers, with ports, disk and load."""
+        return await container_status(self)
+
     def statistics(self) -> ContainerStatistics:
+        """The brokers' states at this moment; cheap."""
         return ContainerStatistics(
-            brokers=tuple(inner.statistics() for inner in self._brokers.values()),
-            failed=tuple(inner.statistics() for inner in self._failed.values()),
+            brokers=tuple(inner.statistics() for inner in self._supervisor.brokers.values()),
+            failed=tuple(failed.inner.statistics() for failed in self._supervisor.failed),
         )

@@ -22,6 +22,18 @@ class ClaimConflictError(Exception):
     """Somebody else in the process owns what was claimed. The text is one sentence for the operator."""
 
 
+class DuplicateIdentityError(ClaimConflictError):
+    """The broker is there already.
+
+    Attributes:
+        text: Java's sentence for it.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self.text = f"{owner} has already been added to current broker container"
+        super().__init__(self.text)
+
+
 @attrs.frozen
 class _Holding:
     owner: str
@@ -43,10 +55,11 @@ class Claims:
         may lie below another one's root, as RocketMQ allows.
 
         Raises:
+            DuplicateIdentityError: `owner` has its name already.
             ClaimConflictError: names the first conflict and who owns it.
         """
         if owner in self._identities:
-            raise ClaimConflictError(f"{owner} has already been added to current broker container")
+            raise DuplicateIdentityError(owner)
         for port, purpose in ports.items():
             if (held := self._ports.get(port)) is not None:
                 raise ClaimConflictError(

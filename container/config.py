@@ -33,6 +33,9 @@ class BrokerContainerConfig:
     broker_config_paths: str | None = setting(
         None, help="Files of the brokers to start with, separated by `:`; the option -b comes before it."
     )
+    broker_container_ip: str | None = setting(
+        None, wire="brokerContainerIP", help="Address of the container itself; found out when not set."
+    )
     config_black_list: str = setting(
         "configBlackList;brokerConfigPaths", help="Keys that a request may not change, separated by `;`."
     )
@@ -51,9 +54,43 @@ class BrokerContainerConfig:
         False,
         help="A broker that fails to start ends the process, as in Java; otherwise the others go on.",
     )
-    broker_shutdown_timeout_mills: int = setting(
-        60_000,
+    persist_broker_changes: bool = setting(
+        True,
+        runtime=True,
+        help="Brokers that are added and removed by request change brokerConfigPaths in the container's file;"
+        " false, as in Java, forgets them at the next start.",
+    )
+    add_broker_answer_millis: int = setting(
+        15_000,
+        ge=0,
+        runtime=True,
+        help="Longest wait of an ADD_BROKER answer; a broker that still recovers then is answered as"
+        " starting, and the next identical request tells how it went.",
+    )
+    remove_broker_timeout_millis: int = setting(
+        15_000,
         ge=100,
         runtime=True,
-        help="Longest time that the brokers of one role get to stop, masters after slaves.",
+        help="Longest wait of a REMOVE_BROKER answer, and of the removed broker for its clients and for name"
+        " servers.",
+    )
+    restart_failed_brokers: bool = setting(
+        False, runtime=True, help="Start a broker again that failed, with growing pauses."
+    )
+    restart_backoff_millis: int = setting(
+        1_000,
+        ge=10,
+        runtime=True,
+        help="Pause before the first restart of a failed broker; each next one doubles.",
+    )
+    restart_backoff_max_millis: int = setting(
+        60_000,
+        ge=10,
+        runtime=True,
+        help="Longest pause between restarts; a broker that ran for so long begins again with the first.",
+    )
+    container_bind_address: str | None = setting(
+        None,
+        help="Address that the container's own two ports listen on, 127.0.0.1 to keep strangers away from"
+        " ADD_BROKER; bindAddress when not set.",
     )

@@ -5,7 +5,7 @@
 
 The container runs :meth:`InnerBroker.run` as one task. Whatever goes wrong below it ends here: it is logged
 in the broker's own log, the broker is closed, marked failed with its reason, and its neighbours go on. This
-is the only place where the failure of a broker is caught.
+is the only place where the failure of a broker is caught. An `InnerBroker` lives once: a restart is another.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import attrs
 import trio
 
 from container.writable import check_writable
-from logs.identity import bound, set_isolated
+from logs import bound, release
 from remoting.errors import RemotingError
 from store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from broker.broker import Broker
     from container.broker_plan import BrokerPlan
     from logs.identity import BrokerIdentity
 
-__all__ = ["BootHook", "BrokerState", "InnerBroker", "InnerBrokerStatistics", "sentence"]
+__all__ = ["BootHook", "BrokerState", "HookError", "InnerBroker", "InnerBrokerStatistics", "sentence"]
 
 _log = logging.getLogger("rocketmq.broker")
 
@@ -43,6 +44,10 @@ class BrokerState(enum.Enum):
     FAILED = "failed"
 
 
+class HookError(Exception):
+    """A boot hook raised, which fails its broker."""
+
+
 @attrs.frozen(kw_only=True)
 class InnerBrokerStatistics:
     """What an operator asks about one broker of a container."""
@@ -51,6 +56,8 @@ class InnerBrokerStatistics:
     state: BrokerState
     reason: str | None
     """Why it failed; None otherwise."""
+    restarts: int
+    """Attempts to start it again since it was added."""
 
 
 def sentence(error: BaseException) -> str:
@@ -75,13 +82,18 @@ class BootHook(Protocol):
 
     name: str
 
-    def before_start(self, broker: InnerBroker) -> None:
-        """The broker is built and opens its files next. An exception fails the broker."""
+    def before_start(self, broker: InnerBroker, properties: Mapping[str, str]) -> None:
+        """The broker is built and opens its files next. An exception fails the broker.
+
+        Args:
+            broker: what is about to start.
+            properties: its file, key by key as written there; empty for a broker without one.
+        """
 
     def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None:
         """Its log is being read, for longer than a moment; called in a worker thread."""
 
-    def after_start(self, broker: InnerBroker) -> None:
+    def after_start(self, broker: InnerBroker, properties: Mapping[str, str]) -> None:
         """The broker serves. An exception fails the broker."""
 
 
@@ -92,7 +104,9 @@ class InnerBroker:
         plan: what to build.
         build: makes the broker; called in :meth:`run`, below the broker's identity.
         hooks: told before and after the start, in order.
+        commit: awaited when the broker serves and before anybody is told so.
         release: gives back what the container reserved; called exactly once, when all is over.
+        restarts: how often this broker was started again before.
     """
 
     def __init__(
@@ -101,15 +115,26 @@ class InnerBroker:
         *,
         build: Callable[[InnerBroker], Broker],
         release: Callable[[], None],
+        commit: Callable[[InnerBroker], Awaitable[None]] | None = None,
         hooks: Sequence[BootHook] = (),
+        restarts: int = 0,
     ) -> None:
         self.plan = plan
         self.state = BrokerState.RESERVED
         self.reason: str | None = None
+        self.restarts = restarts
         self.broker: Broker | None = None
         """The broker while it runs."""
+        self.failed_by_hook = False
+        self.running_since: float | None = None
+        """trio's time at which it began to serve; None if it never did."""
+        self.ended_at = 0.0
+        """trio's time at which it was closed."""
+        self.unsaved: str | None = None
+        """Why the container's file does not name it; None when it does."""
         self._build = build
         self._hooks = hooks
+        self._commit = commit
         self._release = release
         self._scope = trio.CancelScope()
         self._settled = trio.Event()
@@ -122,13 +147,22 @@ class InnerBroker:
     def identity(self) -> BrokerIdentity:
         return self.plan.identity
 
+    @property
+    def settled(self) -> bool:
+        """Whether the start is over, however it ended."""
+        return self._settled.is_set()
+
+    def speaking(self) -> AbstractContextManager[None]:
+        """What is logged inside the block, also by threads and tasks started there, is this broker's."""
+        config = self.plan.config
+        return bound(self.identity, lambda: config.isolate_log_enable)
+
     async def run(self) -> None:
         """The broker's life. Never raises because of the broker; ends when it is closed.
 
         Cancellation from outside, as by :meth:`stop`, is an orderly stop: the broker saves everything first.
         """
-        with bound(self.identity):
-            set_isolated(self.identity, self.plan.config.isolate_log_enable)
+        with self.speaking():
             self.state = BrokerState.STARTING
             try:
                 with self._scope:
@@ -139,20 +173,35 @@ class InnerBroker:
             finally:
                 if not self._closed.is_set():  # cancelled from outside
                     self._end(BrokerState.CLOSED)
+                release(self.identity)
 
     async def _live(self) -> None:
         self.plan.report.log(_log)
         check_writable(self.plan)
         self.broker = self._build(self)
-        for hook in self._hooks:
-            hook.before_start(self)
+        self._tell_hooks("before_start")
         async with trio.open_nursery() as nursery:
             await nursery.start(self.broker.run)
-            for hook in self._hooks:
-                hook.after_start(self)
-            self.state = BrokerState.RUNNING
-            _log.info("broker %s is running", self.identity)
-            self._settled.set()
+            try:
+                self._tell_hooks("after_start")
+                if self._commit is not None:
+                    await self._commit(self)
+            except Exception:
+                self.broker.undo_start()
+                raise
+            if self.state is BrokerState.STARTING:  # and not on its way out already
+                self.state = BrokerState.RUNNING
+                self.running_since = trio.current_time()
+                _log.info("broker %s is running", self.identity)
+                self._settled.set()
+
+    def _tell_hooks(self, moment: str) -> None:
+        for hook in self._hooks:
+            try:
+                getattr(hook, moment)(self, self.plan.properties)
+            except Exception as error:
+                self.failed_by_hook = True
+                raise HookError(f"boot hook {hook.name} in {moment}: {sentence(error)}") from error
 
     def show_recovery(self, done_bytes: int, total_bytes: int) -> None:
         """Tells the hooks how far the recovery is; safe to call in any thread."""
@@ -162,8 +211,9 @@ class InnerBroker:
     def refuse(self, reason: str) -> None:
         """Marks a broker as failed that could not even be reserved; it is not run then."""
         self.state, self.reason = BrokerState.FAILED, reason
-        with bound(self.identity):
+        with self.speaking():
             _log.error("broker %s cannot be started: %s", self.identity, reason)
+        release(self.identity)
         self._settled.set()
         self._closed.set()
 
@@ -182,6 +232,7 @@ class InnerBroker:
     def _end(self, state: BrokerState) -> None:
         self.state = state
         self.broker = None
+        self.ended_at = trio.current_time()
         self._release()
         self._settled.set()
         self._closed.set()
@@ -194,13 +245,23 @@ class InnerBroker:
         """Returns when nothing of the broker is left."""
         await self._closed.wait()
 
-    def stop(self) -> None:
-        """Asks for an orderly stop; see :meth:`wait_closed`. Doing so twice is fine."""
+    def stop(self, within_s: float | None = None) -> None:
+        """Asks for an orderly stop; see :meth:`wait_closed`. Doing so twice is fine.
+
+        Args:
+            within_s: seconds that clients and name servers get at most; the broker's own limit by default.
+                Saving takes as long as the disk needs.
+        """
         if self.state in (BrokerState.STARTING, BrokerState.RUNNING):
             self.state = BrokerState.STOPPING
+        if within_s is not None and self.broker is not None:
+            self.broker.stop_within(within_s)
         self._scope.cancel()
 
     def statistics(self) -> InnerBrokerStatistics:
         return InnerBrokerStatistics(
-            canonical_name=self.identity.canonical_name, state=self.state, reason=self.reason
+            canonical_name=self.identity.canonical_name,
+            state=self.state,
+            reason=self.reason,
+            restarts=self.restarts,
         )

@@ -22,8 +22,10 @@ class BootRefusedError(Exception):
     Args:
         message: one sentence for the operator.
         exit_code: what the process ends with.
+        remark: Java's text in the answer to ADD_BROKER, where it has one for this case.
     """
 
-    def __init__(self, message: str, exit_code: int = EXIT_FAILURE) -> None:
+    def __init__(self, message: str, exit_code: int = EXIT_FAILURE, *, remark: str | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.remark = remark

@@ -1,19 +1,21 @@
 """The configuration of the process: the container's file, its environment, its options.
 
-One file fills three config classes, as in Java: the container's own keys, the server's and the client's. What
-an option says comes before the file, the file before the environment.
+One file fills several config classes, as in Java: the container's own keys, the server's, the client's, and
+here also the log's. What an option says comes before the file, the file before the environment.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
-from configuration import Configuration, RawConfig, Report, build, read_file
+from configuration import ConfigError, Configuration, RawConfig, Report, build, read_file
 from container.config import DEFAULT_CONTAINER_PORT, DEFAULT_NAMESRV_PORT, BrokerContainerConfig
+from container.log_config import LogConfig, apply_log_config
 from container.refusal import EXIT_NO_HOME, EXIT_REFUSED, BootRefusedError
 from namesrv import NamesrvConfig
 from namesrv.processor import ALWAYS_FORBIDDEN
@@ -21,20 +23,19 @@ from remoting.config import RemotingClientConfig, RemotingServerConfig
 from remoting.tls import DEFAULT_TLS_CONFIG_FILE, TlsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "ContainerSettings",
     "NamesrvSettings",
-    "broker_paths",
     "name_server_list",
     "read_namesrv_settings",
     "read_settings",
     "read_tls_settings",
 ]
 
-_NAMESRV_CLASSES = (NamesrvConfig, RemotingServerConfig, RemotingClientConfig)
-_CLASSES = (BrokerContainerConfig, RemotingServerConfig, RemotingClientConfig)
+_NAMESRV_CLASSES = (NamesrvConfig, RemotingServerConfig, RemotingClientConfig, LogConfig)
+_CLASSES = (BrokerContainerConfig, RemotingServerConfig, RemotingClientConfig, LogConfig)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +46,8 @@ class ContainerSettings:
     server_config: RemotingServerConfig
     client_config: RemotingClientConfig
     report: Report
+    log_config: LogConfig | None = None
+    """None where the log is the business of the program that the container runs in."""
     source: Path | None = None
     """The container's file, which updates are written to; None when there is none."""
 
@@ -52,11 +55,13 @@ class ContainerSettings:
         """What the codes 25 and 26 of the container port work on."""
         path = self.source or Path.home() / "store" / "config" / "broker.properties"
         return Configuration(
-            [self.config, self.server_config, self.client_config],
+            [*_known(self.config, self.server_config, self.client_config, self.log_config)],
             report=self.report,
             path=path,
             always_forbidden={"brokerConfigPaths", "rocketmqHome", "configBlackList"},
             black_list=lambda: self.config.config_black_list,
+            check=_check_update,
+            on_change=partial(apply_log_config, self.log_config),
         )
 
 
@@ -68,17 +73,20 @@ class NamesrvSettings:
     server_config: RemotingServerConfig
     """Counts for a name server alone; an embedded one has the container's transport."""
     report: Report
+    log_config: LogConfig | None = None
+    """None for an embedded one: the container's counts."""
     source: Path | None = None
     """Its file, which updates are written to; None for the one that `configStorePath` names."""
 
     def configuration(self) -> Configuration:
         """What the codes 318 and 319 work on."""
         return Configuration(
-            [self.config, self.server_config],
+            [*_known(self.config, self.server_config, self.log_config)],
             report=self.report,
             path=self.source or Path(self.config.config_store_path).expanduser(),
             always_forbidden=ALWAYS_FORBIDDEN,
             black_list=lambda: self.config.config_black_list,
+            on_change=partial(apply_log_config, self.log_config),
         )
 
 
@@ -89,8 +97,11 @@ def read_namesrv_settings(path: Path | None) -> NamesrvSettings:
         ConfigError: the file cannot be read, or a value is wrong.
     """
     raw = RawConfig() if path is None else read_file(path)
-    (config, server_config, _), report = build(_NAMESRV_CLASSES, raw, {"listen_port": DEFAULT_NAMESRV_PORT})
-    return NamesrvSettings(config=config, server_config=server_config, report=report, source=path)
+    objects, report = build(_NAMESRV_CLASSES, raw, {"listen_port": DEFAULT_NAMESRV_PORT})
+    config, server_config, _, log_config = objects
+    return NamesrvSettings(
+        config=config, server_config=server_config, report=report, log_config=log_config, source=path
+    )
 
 
 def read_settings(
@@ -109,13 +120,36 @@ def read_settings(
     """
     check_home()
     raw = RawConfig() if path is None else read_file(path)
-    (config, server, client), report = build(_CLASSES, raw, {"listen_port": DEFAULT_CONTAINER_PORT})
+    objects, report = build(_CLASSES, raw, {"listen_port": DEFAULT_CONTAINER_PORT})
+    config, server, client, log_config = objects
     config.rocketmq_home = config.rocketmq_home or environ.get("ROCKETMQ_HOME")
     config.namesrv_addr = namesrv_addr or config.namesrv_addr or environ.get("NAMESRV_ADDR") or None
     name_server_list(config.namesrv_addr)
     return ContainerSettings(
-        config=config, server_config=server, client_config=client, report=report, source=path
+        config=config,
+        server_config=server,
+        client_config=client,
+        report=report,
+        log_config=log_config,
+        source=path,
     )
+
+
+def _check_update(raw: RawConfig) -> None:
+    """Refuses as an update what a start would refuse.
+
+    Raises:
+        ConfigError: says why, without the name of the file.
+    """
+    (config, *_), _ = build(_CLASSES, attrs.evolve(raw, path=None))
+    try:
+        name_server_list(config.namesrv_addr)
+    except BootRefusedError as refused:
+        raise ConfigError(None, None, None, str(refused)) from None
+
+
+def _known(*objects: object) -> Iterator[object]:
+    return (one for one in objects if one is not None)
 
 
 def read_tls_settings(path: Path | None) -> TlsSettings:
@@ -166,20 +200,3 @@ def name_server_list(text: str | None) -> list[str]:
                 EXIT_REFUSED,
             )
     return addresses
-
-
-def broker_paths(text: str, base: Path | None) -> list[Path]:
-    """The files in `text`, separated by `:`.
-
-    Args:
-        text: value of brokerConfigPaths or of the option -b.
-        base: directory of the container's file: a relative path is looked for there first, then in the
-            current directory, which is where Java looks.
-    """
-    found = []
-    for part in text.split(":"):
-        if part.strip():
-            path = Path(part.strip()).expanduser()
-            beside = base / path if base is not None else path
-            found.append(beside if beside.exists() else path)
-    return found

@@ -376,10 +376,10 @@ class NameServerProcessor:
         log.info(
             "%s changed the configuration: %s; from the next start on: %s",
             connection.remote_address,
-            dict(update.accepted),
+            update.shown,
             ", ".join(update.pending) or "nothing",
         )
-        return request.response(ResponseCode.SUCCESS)
+        return request.response(ResponseCode.SUCCESS, update.remark("the name server"))
 
 
 _UNIT_FLAGS: dict[int, dict[str, bool]] = {

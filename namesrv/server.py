@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from configuration import Configuration
+from configuration import Configuration, wait_configured
 from namesrv.kv_config import KVConfigManager
 from namesrv.processor import ALWAYS_FORBIDDEN, NameServerProcessor
 from namesrv.routes import MinBrokerIdChange, RouteInfoManager, RouteStatistics
@@ -154,7 +154,7 @@ class NameServer:
 
     async def _scan_loop(self) -> None:
         while True:
-            await trio.sleep(self.config.scan_not_active_broker_interval / 1000)
+            await wait_configured(lambda: self.config.scan_not_active_broker_interval / 1000)
             effects, connections = self.routes.scan(self._clock_ms())
             self._take_effects(effects)
             for connection in connections:

@@ -365,7 +365,9 @@ class Connection:
             return invocation.response
         if invocation.error is not None:
             raise invocation.error
-        raise TimeoutError_(f"no answer to code {request.code} from {self.remote_address} in {timeout_ms:.0f} ms")
+        raise TimeoutError_(
+            f"no answer to code {request.code} from {self.remote_address} in {timeout_ms:.0f} ms"
+        )
 
     def oneway(self, request: RemotingCommand) -> None:
         """Sends a request that gets no answer; sets its one-way flag.

@@ -145,7 +145,11 @@ def test_paths_are_compared_as_what_they_are(tmp_path: Path) -> None:
 def test_without_any_configuration_it_is_broker_a_on_10911() -> None:
     made = default_plan()
     assert made.identity.name == "broker-a"
-    assert made.ports() == {10911: "listenPort", 10909: "fast port of listenPort 10911"}
+    assert made.ports() == {
+        10911: "listenPort",
+        10909: "fast port of listenPort 10911",
+        10912: "HA port of listenPort 10911",
+    }
 
 
 @pytest.mark.parametrize(
@@ -165,3 +169,96 @@ def test_a_text_without_its_form_is_refused_with_its_line(tmp_path: Path, entry:
     assert refused.value.line == 2
     assert refused.value.key == entry.partition("=")[0]
     assert allowed in str(refused.value)
+
+
+REFUSED_AT_START = [
+    "brokerName=",
+    "storePathRootDir=",
+    "brokerIP1=1.2.3",
+    "brokerIP2=nowhere",
+    "deleteWhen=04;24",
+    "messageDelayLevel=1s 5x",
+    "brokerRole=SLAVE",
+    "brokerRole=SLAVE\nbrokerId=1",
+    "brokerId=-1",
+    "totalReplicas=0",
+    "inSyncReplicas=2",
+    "totalReplicas=3\nminInSyncReplicas=2",
+    "brokerRole=SYNC_MASTER\ntotalReplicas=2\ninSyncReplicas=2",
+    "duplicationEnable=true",
+    "enableDLegerCommitLog=true",
+    "aclEnable=true",
+    "quotaPercentForDiskPartition=0.5\nreplicasPerDiskPartition=3",
+    "quotaPercentForDiskPartition=1.5",
+    "listenPort=70000",
+]
+
+
+@pytest.mark.parametrize("suffix", ["conf", "toml"])
+@pytest.mark.parametrize("text", REFUSED_AT_START)
+def test_what_a_start_refuses_an_update_refuses_too(tmp_path: Path, text: str, suffix: str) -> None:
+    with pytest.raises((ConfigError, BootRefusedError)):
+        plan(tmp_path, f"listenPort=10911\n{text}\n")
+    path = tmp_path / f"served.{suffix}"
+    path.write_text("listenPort=10911\n" if suffix == "conf" else "listen_port = 10911\n")
+    before = path.read_text()
+    configuration = read_plan(path).configuration()
+    shown = configuration.text()
+    with pytest.raises(ConfigError):
+        configuration.update(f"traceOn=false\n{text}\n".encode())
+    assert (path.read_text(), configuration.text()) == (before, shown)
+
+
+def test_a_contradiction_of_values_that_came_one_after_the_other_is_refused(tmp_path: Path) -> None:
+    configuration = plan(tmp_path, "listenPort=10911\n").configuration()
+    configuration.update(b"quotaPercentForDiskPartition=0.5\n")
+    with pytest.raises(ConfigError, match="contradict each other"):
+        configuration.update(b"replicasPerDiskPartition=3\n")
+    configuration.update(b"quotaPercentForDiskPartition=1\nreplicasPerDiskPartition=3\n")
+
+
+def test_contradicting_shares_are_refused_with_their_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"broker\.conf:2: key 'quotaPercentForDiskPartition': 0\.5 and"):
+        plan(tmp_path, "listenPort=10911\nquotaPercentForDiskPartition=0.5\nreplicasPerDiskPartition=3\n")
+
+
+def test_a_master_cannot_be_given_another_id(tmp_path: Path) -> None:
+    configuration = plan(tmp_path, "listenPort=10911\nbrokerId=5\n").configuration()
+    configuration.update(b"traceOn=false\n")
+    configuration.update(b"brokerId=0\n")
+    with pytest.raises(ConfigError, match="a master's id is 0"):
+        configuration.update(b"brokerId=3\n")
+
+
+def test_keys_that_the_container_decides_are_kept_without_effect(tmp_path: Path) -> None:
+    configuration = plan(tmp_path, "listenPort=10911\n").configuration()
+    update = configuration.update(b"namesrvAddr=10.0.0.1:9876\n")
+    assert (update.pending, update.remark("b")) == ((), "kept without effect: namesrvAddr")
+
+
+def test_a_lone_broker_answers_for_its_transport_too(tmp_path: Path) -> None:
+    path = tmp_path / "broker.conf"
+    path.write_text("listenPort=10911\n")
+    lone, _, _ = read_lone_plan(path)
+    configuration = lone.configuration()
+    assert "serverChannelMaxIdleTimeSeconds=120" in configuration.text()
+    update = configuration.update(b"serverChannelMaxIdleTimeSeconds=60\nlistenPort=10921\n")
+    assert set(update.pending) == {"serverChannelMaxIdleTimeSeconds", "listenPort"}
+    again, server_config, _ = read_lone_plan(path)
+    assert (again.config.listen_port, server_config.listen_port) == (10921, 10921)
+    assert server_config.server_channel_max_idle_time_seconds == 60
+    assert (lone.config.is_in_broker_container, plan(tmp_path, "").config.is_in_broker_container) == (
+        False,
+        True,
+    )
+
+
+def test_secrets_are_shown_to_nobody(tmp_path: Path) -> None:
+    text = 'listenPort=10911\ninitAuthenticationUser={"password":"p"}\nmySecretKey=s\n'
+    configuration = plan(tmp_path, text).configuration()
+    assert {"initAuthenticationUser=******", "mySecretKey=******"} <= set(configuration.text().splitlines())
+    update = configuration.update(b"mySecretKey=t\ntraceOn=false\n")
+    assert update.shown == {"mySecretKey": "******", "traceOn": "false"}
+    assert "mySecretKey=t\n" in (tmp_path / "broker.conf").read_text()
+    with pytest.raises(ConfigError, match=r"\*\*\*\*\*\* stands for the value"):
+        configuration.update(b"mySecretKey=******\n")

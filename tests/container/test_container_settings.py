@@ -47,6 +47,6 @@ def test_updates_go_to_the_file_it_came_from_and_may_not_name_the_brokers(tmp_pa
     path = tmp_path / "container.conf"
     path.write_text("# mine\nlistenPort=20811\n")
     configuration = read_settings(path, environ={}).configuration()
-    configuration.update(b"brokerShutdownTimeoutMills=5000\n")
-    assert path.read_text() == "# mine\nlistenPort=20811\nbrokerShutdownTimeoutMills=5000\n"
+    configuration.update(b"restartBackoffMillis=5000\n")
+    assert path.read_text() == "# mine\nlistenPort=20811\nrestartBackoffMillis=5000\n"
     assert (tmp_path / "container.conf.bak").read_text() == "# mine\nlistenPort=20811\n"
