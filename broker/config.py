@@ -7,12 +7,19 @@ UPDATE_BROKER_CONFIG (25) works at once; the others apply at the next start.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
-from configuration import setting
+from configuration import ADDRESS, NOT_EMPTY, setting
+from remoting.ports import FAST_PORT_DISTANCE, HA_PORT_DISTANCE
 
-__all__ = ["BrokerConfig"]
+if TYPE_CHECKING:
+    from store import MessageStoreConfig
 
+__all__ = ["BrokerConfig", "fill_ports"]
+
+_LAST_PORT = 65_535
 _QUEUE_CAPACITY = 2_147_483_647
 
 
@@ -21,17 +28,26 @@ class BrokerConfig:
     """Settings of one broker. Times are milliseconds unless the name says otherwise."""
 
     # Identity and addresses
-    broker_name: str = setting("broker-a", help="Name of the broker group; unique within the cluster.")
-    broker_cluster_name: str = setting("DefaultCluster", help="Cluster that the broker belongs to.")
+    broker_name: str = setting(
+        "broker-a", form=NOT_EMPTY, help="Name of the broker group; unique within the cluster."
+    )
+    broker_cluster_name: str = setting(
+        "DefaultCluster", form=NOT_EMPTY, help="Cluster that the broker belongs to."
+    )
     broker_id: int = setting(0, ge=0, help="0 is the master of its group, greater numbers are slaves.")
-    listen_port: int = setting(
-        6888, ge=0, le=65535, help="Port of all requests; the fast port is this minus two; 0 takes free ones."
+    listen_port: int = setting(6888, ge=0, le=65535, help="Port of all requests; 0 takes any free one.")
+    fast_listen_port: int | None = setting(
+        None,
+        ge=0,
+        le=65535,
+        help="Port of all requests but pulls, Java's VIP port; listenPort minus two when not set, where Java"
+        " clients look for it; 0 takes any free one. Ours.",
     )
     broker_ip1: str | None = setting(
-        None, wire="brokerIP1", help="Address given to clients; the machine's own when not set."
+        None, wire="brokerIP1", form=ADDRESS, help="Address given to clients; the machine's own when not set."
     )
     broker_ip2: str | None = setting(
-        None, wire="brokerIP2", help="Address given to slaves; brokerIP1 when not set."
+        None, wire="brokerIP2", form=ADDRESS, help="Address given to slaves; brokerIP1 when not set."
     )
     namesrv_addr: str | None = setting(None, help="Name servers, `host:port` separated by `;`.")
     broker_config_path: str | None = setting(
@@ -167,9 +183,26 @@ class BrokerConfig:
     auto_delete_unused_stats: bool = setting(
         True, runtime=True, help="Deleting a topic or group deletes its statistics."
     )
-    isolate_log_enable: bool = setting(False, help="Write the log of this broker to a directory of its own.")
+    isolate_log_enable: bool = setting(
+        False,
+        runtime=True,
+        help="Write the log of this broker to a directory of its own, named `<cluster>_<broker>_<id>`.",
+    )
 
     # Our own
     shutdown_timeout_mills: int = setting(
         30_000, ge=100, runtime=True, help="Longest time of an orderly stop before the rest is cut short."
     )
+
+
+def fill_ports(config: BrokerConfig, store_config: MessageStoreConfig) -> None:
+    """Gives the fast port and the HA port the numbers that follow from the listening port, if they have none.
+
+    They keep none where there is no such number, and beside listenPort 0: which ones a broker gets then is
+    known when it has reserved them (`Broker.ports`).
+    """
+    port = config.listen_port
+    if port > FAST_PORT_DISTANCE and config.fast_listen_port is None:
+        config.fast_listen_port = port - FAST_PORT_DISTANCE
+    if 0 < port <= _LAST_PORT - HA_PORT_DISTANCE and store_config.ha_listen_port is None:
+        store_config.ha_listen_port = port + HA_PORT_DISTANCE

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from broker.remarks import OVERLOAD
 from remoting.errors import CommandError
@@ -20,6 +19,7 @@ from remoting.protocol.headers import (
 from remoting.protocol.message import UNIQUE_MSG_QUERY_FLAG
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
@@ -55,7 +55,7 @@ class MessageQueries:
             raise CommandError(ResponseCode.SYSTEM_BUSY, OVERLOAD)
         self._under_way += 1
         try:
-            result = await trio.to_thread.run_sync(
+            result = await in_request_thread(
                 self.context.store.query,
                 header.topic,
                 header.key,
@@ -78,7 +78,7 @@ class MessageQueries:
     async def view(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
         """33: the message at an offset of the commit log."""
         offset = ViewMessageRequestHeader.decode(request.ext_fields).offset
-        data = await trio.to_thread.run_sync(self.context.store.message_at, offset)
+        data = await in_request_thread(self.context.store.message_at, offset)
         if data is None:
             raise CommandError(ResponseCode.SYSTEM_ERROR, f"can not find message by the offset, {offset}")
         return request.response(ResponseCode.SUCCESS, body=data)

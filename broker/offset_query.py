@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from remoting.errors import CommandError
 from remoting.protocol.headers import (
@@ -22,6 +21,7 @@ from remoting.protocol.headers import (
 )
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
@@ -123,14 +123,12 @@ class OffsetQueries:
     async def earliest_store_time(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
         """32: when the first readable message of a queue was stored, -1 without one."""
         header = GetEarliestMsgStoretimeRequestHeader.decode(request.ext_fields)
-        timestamp = await trio.to_thread.run_sync(
-            self.context.store.earliest_time, header.topic, header.queue_id
-        )
+        timestamp = await in_request_thread(self.context.store.earliest_time, header.topic, header.queue_id)
         return request.response(ResponseCode.SUCCESS, None, {"timestamp": str(timestamp)})
 
     async def _search(self, request: RemotingCommand, header: SearchOffsetRequestHeader) -> RemotingCommand:
         boundary: Boundary = "UPPER" if header.boundary_type.upper() == "UPPER" else "LOWER"
-        offset = await trio.to_thread.run_sync(
+        offset = await in_request_thread(
             self.context.store.offset_by_time, header.topic, header.queue_id, header.timestamp, boundary
         )
         return _offset_answer(request, offset)

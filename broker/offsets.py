@@ -79,6 +79,11 @@ class ConsumerOffsetManager:
         if self._journal is not None:
             self._journal.discard()
 
+    def release(self) -> None:
+        """Nothing commits any more: the journal is closed and stays. A second call does nothing."""
+        if self._journal is not None:
+            self._journal.close()
+
     # The way of every pull
 
     def query(self, group: str, topic: str, queue_id: int) -> int:

@@ -32,6 +32,6 @@ async def published(context: BrokerContext) -> None:
     with trio.move_on_after(_PUBLICATION_S):
         try:
             await context.topics.file.saved()
-        except StoreError:
-            _log.exception("a new topic is not saved yet")
+        except StoreError as error:
+            _log.error("a new topic is not saved yet: %s", error)
         await context.registration.settled()

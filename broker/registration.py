@@ -4,6 +4,8 @@ Each broker has connections of its own to the name servers, because a name serve
 the connection that registered it closes. Every name server has a task of its own here, so that one that does
 not answer never delays the others.
 
+A broker that had another name before is unregistered under it first: see `broker.former_identities`.
+
 A change of topics is sent alone (with the version of the whole table) as long as the name server has taken
 everything before it; after any failure the whole table goes out again.
 """
@@ -11,6 +13,9 @@ everything before it; after any failure the whole table goes out again.
 from __future__ import annotations
 
 import logging
+import math
+from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 import attrs
@@ -19,6 +24,7 @@ import trio
 
 from broker.topics import PERM_READ, PERM_WRITE
 from broker.versions import next_version
+from configuration import wait_configured
 from remoting.command import RemotingCommand
 from remoting.errors import BodyFault, RemotingError
 from remoting.protocol import headers
@@ -28,11 +34,13 @@ from remoting.protocol.message import body_crc
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
 from store import StoreError
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from broker.config import BrokerConfig
+    from broker.former_identities import FormerIdentities, RegisteredIdentity
     from broker.topics import TopicConfigManager
     from logs.identity import BrokerIdentity
     from remoting.client import RemotingClient
@@ -74,6 +82,10 @@ class _Link:
     address: str
     registered: bool = False
     """Whether it holds everything but `changed`."""
+    asked: bool = False
+    """Whether it may have heard of the broker at all."""
+    cleared: bool = False
+    """Whether it knows the broker under no former name."""
     changed: dict[str, TopicConfig] = attrs.field(factory=dict)
     wake: trio.Event = attrs.field(factory=trio.Event)
     settled: trio.Event = attrs.field(factory=trio.Event)
@@ -102,6 +114,7 @@ class Registration:
         ha_address: `ip:port` that slaves connect to.
         client: the broker's own client; it is not shared with other brokers.
         name_servers: `host:port` each; may be empty.
+        former: under which other names the broker may still be known; None to ask nobody.
     """
 
     def __init__(
@@ -115,6 +128,7 @@ class Registration:
         client: RemotingClient,
         name_servers: Iterable[str],
         clock_ms: Callable[[], int],
+        former: FormerIdentities | None = None,
     ) -> None:
         self._config = config
         self._identity = identity
@@ -123,10 +137,21 @@ class Registration:
         self._topics = topics
         self._client = client
         self._clock_ms = clock_ms
+        self._former = former
         self._links = {each: _Link(each) for each in name_servers}
         self._nursery: trio.Nursery | None = None
+        self._home = Context()
 
     # What the broker calls
+
+    def load(self) -> None:
+        """Read under which names the broker was registered before. Blocks; call it before :meth:`run`.
+
+        Raises:
+            StoreIOError: the file of the names cannot be read.
+        """
+        if self._former is not None:
+            self._former.load()
 
     def notify_change(self, topics: Collection[TopicConfig] | None = None) -> None:
         """Let the name servers know soon: these topics, or everything when None."""
@@ -159,13 +184,13 @@ class Registration:
         for address in wanted:
             if address not in self._links:
                 link = self._links[address] = _Link(address)
-                if self._nursery is not None:
-                    self._nursery.start_soon(self._keep_registered, link)
+                if self._nursery is not None:  # whoever asks, the new task is this broker's
+                    self._home.run(self._nursery.start_soon, self._keep_registered, link)
 
     async def run(self) -> None:
         """Keep the broker registered until cancelled. Does not unregister: see :meth:`unregister`."""
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+            self._nursery, self._home = nursery, copy_context()
             try:
                 for link in self._links.values():
                     nursery.start_soon(self._keep_registered, link)
@@ -179,10 +204,11 @@ class Registration:
             await settled.wait()
 
     async def unregister(self) -> None:
-        """Say goodbye to every name server that knows the broker; failures are logged, not raised."""
+        """Say goodbye to every name server that may know the broker; failures are logged, not raised."""
         async with trio.open_nursery() as nursery:
             for link in self._links.values():
-                nursery.start_soon(self._unregister_at, link)
+                if link.asked:
+                    nursery.start_soon(self._unregister_at, link)
 
     def statistics(self) -> RegistrationStatistics:
         """How the broker stands with each name server."""
@@ -212,17 +238,16 @@ class Registration:
                         _log.warning("cannot register with name server %s: %s", link.address, error)
                     link.registered = False
                     link.failures += 1
-                    wait_s, retry_s = min(retry_s, self._period_s()), min(2 * retry_s, _LAST_RETRY_S)
+                    longest_s, retry_s = retry_s, min(2 * retry_s, _LAST_RETRY_S)
                 else:
-                    wait_s, retry_s = self._period_s(), _FIRST_RETRY_S
+                    longest_s, retry_s = math.inf, _FIRST_RETRY_S
                 if not link.wake.is_set():
                     link.settled.set()
-                with trio.move_on_after(wait_s):
-                    await link.wake.wait()
+                await wait_configured(partial(self._wait_s, longest_s), link.wake)
 
-    def _period_s(self) -> float:
+    def _wait_s(self, longest_s: float) -> float:
         period_ms = self._config.register_name_server_period
-        return min(max(period_ms, _LEAST_PERIOD_MS), _MOST_PERIOD_MS) / 1000
+        return min(longest_s, min(max(period_ms, _LEAST_PERIOD_MS), _MOST_PERIOD_MS) / 1000)
 
     async def _register_at(self, link: _Link) -> None:
         """Send what has changed, or everything, after it is saved (a full disk must not end the routes)."""
@@ -230,6 +255,8 @@ class Registration:
             await self._topics.file.saved()
         except StoreError as error:
             _log.error("registering topics that are not saved: %s", error)
+        if self._former is not None:
+            await self._clear(link, self._former)
         changed, link.changed = link.changed, {}
         if link.registered and changed:
             topics: Iterable[TopicConfig] = changed.values()
@@ -239,9 +266,10 @@ class Registration:
             topics = self._topics.table.values()
         body = self._body(topics)
         if len(body.topic_config_serialize_wrapper.topic_config_table) > _LARGE_TABLE:
-            encoded = await trio.to_thread.run_sync(body.encode)
+            encoded = await in_service_thread(body.encode)
         else:
             encoded = body.encode()
+        link.asked = True
         header = headers.RegisterBrokerRequestHeader(
             **self._names(),
             ha_server_addr=self._ha_address,
@@ -263,6 +291,18 @@ class Registration:
         request = RemotingCommand.request(RequestCode.QUERY_DATA_VERSION, header.encode(), version)
         response = await self._invoke(link, request)
         return response.ext_fields.get("changed") != "false"
+
+    async def _clear(self, link: _Link, former: FormerIdentities) -> None:
+        """Take away the routes of other names at this address; they would outlive the connection."""
+        await former.remember()
+        if link.cleared:
+            return
+        for identity in former.former:
+            await self._client.invoke(link.address, _unregistration(identity), _UNREGISTER_TIMEOUT_MS)
+            _log.info("unregistered %s, a former name, from name server %s", identity, link.address)
+        link.cleared = True
+        if all(each.cleared for each in self._links.values()):
+            await former.forget_former()
 
     async def _unregister_at(self, link: _Link) -> None:
         header = headers.UnRegisterBrokerRequestHeader(**self._names())
@@ -316,6 +356,16 @@ class Registration:
             _log.warning("the name server's order configuration is not readable: %s", error)
             return
         self._topics.set_order_topics(order.table)
+
+
+def _unregistration(identity: RegisteredIdentity) -> RemotingCommand:
+    header = headers.UnRegisterBrokerRequestHeader(
+        broker_name=identity.name,
+        broker_addr=identity.address,
+        cluster_name=identity.cluster,
+        broker_id=identity.broker_id,
+    )
+    return RemotingCommand.request(RequestCode.UNREGISTER_BROKER, header.encode())
 
 
 class _RefusedError(RemotingError):

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from configuration import wait_configured
 from remoting.errors import BodyFault
 from remoting.json_dialect import dumps_pretty, loads
 from store import StoreError
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +95,7 @@ class SavedTable:
             self._journal.begin_segment()
         generation, snapshot = self._generation, self._snapshot()
         self._dirty = trio.Event()
-        await trio.to_thread.run_sync(self._write_snapshot, snapshot)
+        await in_service_thread(self._write_snapshot, snapshot)
         self._saved_generation = generation
         if self._journal is not None:
             self._journal.confirm()
@@ -105,16 +107,26 @@ class SavedTable:
         self._file.save(text)
 
     async def run(self, delay_s: Callable[[], float] = lambda: 0.0) -> None:
-        """Save each change `delay_s` seconds after it came; idle as long as nothing changes."""
+        """Save each change `delay_s` seconds after it came; idle as long as nothing changes.
+
+        What fails is tried again each second, and said once: a disk may be full for days.
+        """
+        said = ""
         while True:
             await self._dirty.wait()
-            await trio.sleep(delay_s())
+            await wait_configured(delay_s)
             try:
                 await self.saved()
-            except StoreError:
-                _log.exception("cannot write %s; trying again", self._file.path)
+            except StoreError as error:
+                if str(error) != said:
+                    _log.error("a table cannot be saved, trying again: %s", error)
+                said = str(error)
                 self._dirty.set()
                 await trio.sleep(_RETRY_S)
+            else:
+                if said:
+                    _log.info("%s is saved again", self._file.path)
+                said = ""
 
 
 def _is_object(text: str) -> bool:

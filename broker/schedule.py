@@ -29,7 +29,8 @@ from remoting.protocol.message import (
     decode_properties,
     tags_code,
 )
-from store import ConfigTable, Message, PutStatus
+from store import ConfigTable, Message, PutStatus, StoreError
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +163,14 @@ class ScheduleMessageService:
                 await self._deliver_for_ever()
             finally:
                 with trio.CancelScope(shield=True):
-                    await self.file.saved()
+                    await self._save_last()
+
+    async def _save_last(self) -> None:
+        """A full disk must not keep the broker from stopping; what was delivered since is delivered again."""
+        try:
+            await self.file.saved()
+        except StoreError as error:
+            _log.error("delay offsets are not saved: %s", error)
 
     async def _deliver_for_ever(self) -> None:
         while True:
@@ -195,7 +203,7 @@ class ScheduleMessageService:
         head = (RMQ_SYS_SCHEDULE_TOPIC, queue_id, offset, _UNITS_PER_LOOK)
         units = store.consume_queue_units_nowait(*head)
         if units is None:
-            units = await trio.to_thread.run_sync(store.consume_queue_units, *head)
+            units = await in_service_thread(store.consume_queue_units, *head)
         now_ms = context.clock_ms()
         due: list[int] = []
         next_due_ms: int | None = None
@@ -227,7 +235,7 @@ class ScheduleMessageService:
 
         if all(map(store.is_hot, positions)):
             return read()
-        return await trio.to_thread.run_sync(read)
+        return await in_service_thread(read)
 
     def _due(self, level: int, deliver_ms: int) -> int:
         """When to deliver; at once if `deliver_ms` was written by a clock that was far ahead of ours."""

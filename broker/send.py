@@ -97,6 +97,11 @@ class SendMessageProcessor:
         """Sends that wait for their flush, and how long the oldest has, in milliseconds (for code 28)."""
         return self._gate.requests, self._gate.oldest_wait_ms()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Stored size of the sends that wait for their flush."""
+        return self._gate.size_bytes
+
     def process_batch(self, connection: Connection, requests: list[RemotingCommand]) -> None:
         """Answer each request now or when its messages are as durable as configured. Never blocks."""
         context = self._context

@@ -10,8 +10,6 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-import trio
-
 from broker.remarks import FAQ
 from broker.stored_message import take_apart
 from broker.topics import PERM_READ, PERM_WRITE
@@ -27,6 +25,7 @@ from remoting.protocol.message import (
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
 from store import Message, PutStatus
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
@@ -74,7 +73,7 @@ class _SendBack:
         if context.store.is_hot(offset):
             data = context.store.message_at(offset)
         else:
-            data = await trio.to_thread.run_sync(context.store.message_at, offset)
+            data = await in_request_thread(context.store.message_at, offset)
         if data is None:
             raise CommandError(ResponseCode.SYSTEM_ERROR, f"look message by offset failed, {offset}")
         stored = take_apart(data)

@@ -193,6 +193,18 @@ class TopicConfigManager:
         names = sorted(self._table)[begin : begin + most]
         return {name: self._table[name] for name in names}
 
+    def follow_config(self) -> None:
+        """Make the example of automatic topics what the configuration says by now.
+
+        It exists when autoCreateTopicEnable became true, and gives as many queues as defaultTopicQueueNums.
+        """
+        config = self._config
+        found = self._table.get(AUTO_CREATE_TOPIC_KEY_TOPIC)
+        if not config.auto_create_topic_enable:
+            return
+        if found is None or found.write_queue_nums != config.default_topic_queue_nums:
+            self._put([_automatic(config)])
+
     def _put(self, topics: list[TopicConfig]) -> None:
         for topic in topics:
             self._table[topic.topic_name] = topic
@@ -222,9 +234,7 @@ def _preset_topics(config: BrokerConfig) -> Iterable[TopicConfig]:
     broker_perm = PERM_INHERIT | (_READ_WRITE if config.broker_topic_enable else 0)
     yield _preset("SELF_TEST_TOPIC", 1)
     if config.auto_create_topic_enable:
-        yield _preset(
-            AUTO_CREATE_TOPIC_KEY_TOPIC, config.default_topic_queue_nums, PERM_INHERIT | _READ_WRITE
-        )
+        yield _automatic(config)
     yield _preset("BenchmarkTest", 1024)
     yield _preset(cluster, 16, cluster_perm)
     yield _preset(broker, 1, broker_perm)
@@ -238,6 +248,11 @@ def _preset_topics(config: BrokerConfig) -> Iterable[TopicConfig]:
     yield _preset("RMQ_SYS_TRANS_HALF_TOPIC", 1)
     yield _preset("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1)
     yield _preset("rmq_sys_wheel_timer", 1)
+
+
+def _automatic(config: BrokerConfig) -> TopicConfig:
+    queue_nums = config.default_topic_queue_nums
+    return _preset(AUTO_CREATE_TOPIC_KEY_TOPIC, queue_nums, PERM_INHERIT | _READ_WRITE)
 
 
 def _preset(name: str, queue_nums: int, perm: int = _READ_WRITE) -> TopicConfig:

@@ -31,6 +31,7 @@ from store.retention import (
     files_above_quota,
     is_time_to_delete,
 )
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,7 +204,7 @@ class Cleaner:
             self._wake = trio.Event()
             forced = 0
             try:
-                forced = await trio.to_thread.run_sync(self.pass_once)
+                forced = await in_service_thread(self.pass_once)
             except StoreError as error:
                 log.error("disk space cannot be measured or expired files not be deleted: %s", error)
             await wait_configured(partial(self._pause_s, forced), self._wake)
@@ -217,7 +218,7 @@ class Cleaner:
         while True:
             await self._time_to_measure()
             try:
-                decision = await trio.to_thread.run_sync(self.measure)
+                decision = await in_service_thread(self.measure)
             except StoreError as error:
                 log.error("disk space cannot be measured: %s", error)
                 await trio.sleep(_REFUSED_LOOK_S)

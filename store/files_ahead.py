@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from store.errors import StoreError
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ class FilesAhead:
                 self._wanted = trio.Event()
                 await self._wanted.wait()
             try:
-                self._log.keep_next_file(await trio.to_thread.run_sync(self._log.prepare_next_file))
+                self._log.keep_next_file(await in_service_thread(self._log.prepare_next_file))
                 reported = ""
             except StoreError as error:
                 if str(error) != reported:

@@ -19,6 +19,7 @@ from configuration import wait_configured
 from store.config import FlushDiskType
 from store.errors import StoreError
 from store.records import PutStatus
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,9 +164,7 @@ class FlushService:
             return
         timestamp = self._last_store_timestamp()
         try:
-            await trio.to_thread.run_sync(
-                _sync_files, self._log.unflushed_files(upto), abandon_on_cancel=True
-            )
+            await in_service_thread(_sync_files, self._log.unflushed_files(upto), abandon_on_cancel=True)
         except StoreError as error:
             self._fail(error)
             raise

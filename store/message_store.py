@@ -38,6 +38,7 @@ from store.recovery import Recovery, RecoveryReport
 from store.runtime_table import StoreStatistics, disk_table
 from store.store_paths import StorePaths
 from store.store_stats import PUT, PUT_BYTES, PUT_FAILED, StoreStats
+from store.worker_threads import in_request_thread
 from store.write_behind import WriteBehind
 
 if TYPE_CHECKING:
@@ -408,7 +409,7 @@ class MessageStore:
         """Like `get`, reading in a worker thread; `match` is called there too."""
         self._stats.cold_gets += 1
         started = self._clock.now_ms()
-        result = await trio.to_thread.run_sync(
+        result = await in_request_thread(
             self._reader.get_blocking, topic, queue_id, offset, max_nums, max_bytes, match
         )
         self._stats.got(result, started, self._clock.now_ms())

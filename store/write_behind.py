@@ -23,6 +23,7 @@ import trio
 from configuration import wait_configured
 from store.checkpoint import Checkpoint, save_checkpoint
 from store.errors import StoreError, StoreIOError
+from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +142,7 @@ class WriteBehind:
             try:
                 dispatched = self._dispatched_timestamp()
                 await self.write()
-                await trio.to_thread.run_sync(self.sync_blocking, dispatched)
+                await in_service_thread(self.sync_blocking, dispatched)
             except StoreError as error:
                 self._failed("checkpoint", error)
                 self._written.set()
@@ -163,7 +164,7 @@ class WriteBehind:
         async with self._passing:
             queues, marks = self._take()
             try:
-                await trio.to_thread.run_sync(self._write_locked, queues, marks)
+                await in_service_thread(self._write_locked, queues, marks)
             finally:
                 self._settle(queues, marks)
 

@@ -14,6 +14,7 @@ import trio
 
 from store import OsFileSystem, StoreIOError
 from store.path_registry import PROCESS_PATHS
+from store.worker_threads import busy_service_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,15 @@ _CANNOT_FAIL = frozenset({"exists", "is_directory", "real_path", "memory_bytes",
 """Operations that have an answer whatever the disk says."""
 
 
+class _UnsyncedFiles(OsFileSystem):
+    """Nothing in these tests has to survive a loss of power, and syncs take most of their time."""
+
+    def sync_directory(self, path: str) -> None:
+        """Does nothing."""
+
+
 class FailingFiles:
-    """A `FileSystem` that counts operations and fails those that it is told to.
+    """A `FileSystem` that counts operations and fails those that it is told to. It syncs nothing.
 
     Args:
         fails: asked for each operation, by its number from 1 on, its name and its path; true makes it fail
@@ -38,7 +46,7 @@ class FailingFiles:
         self.fails = fails
         self.operations: list[tuple[str, str]] = []
         self.failed: list[tuple[str, str]] = []
-        self._files = OsFileSystem()
+        self._files = _UnsyncedFiles()
         self._mutex = threading.Lock()
 
     def before(self, name: str, path: str) -> None:
@@ -49,9 +57,10 @@ class FailingFiles:
         """
         with self._mutex:
             self.operations.append((name, path))
-            if not self.fails(len(self.operations), name, path):
-                return
-            self.failed.append((name, path))
+            number = len(self.operations)
+        if not self.fails(number, name, path):
+            return
+        self.failed.append((name, path))
         raise StoreIOError(OSError(errno.EIO, os.strerror(errno.EIO)), name, path)
 
     def open(self, path: str, *, create: bool = False, writable: bool = True) -> Any:
@@ -79,6 +88,9 @@ class _FailingFile:
         self._disk = disk
         self._inner = inner
         self.path = inner.path
+
+    def fdatasync(self) -> None:
+        self._disk.before("fdatasync", self.path)
 
     def close(self) -> None:
         self._inner.close()
@@ -116,18 +128,35 @@ class Holdings:
     owned_paths: frozenset[str]
     busy_threads: int
     mapped: frozenset[str]
+    alone: bool
 
     @classmethod
-    def now(cls, root: Path) -> Holdings:
-        """Call it in a trio task. Mappings count as far as they lie below `root`."""
-        gc.collect()
+    def now(cls, root: Path, *, alone: bool = True) -> Holdings:
+        """Call it in a trio task.
+
+        Args:
+            root: files and mappings count as far as they lie below it, sockets all.
+            alone: nobody else is at work, so that worker threads count.
+        """
+        threads = trio.to_thread.current_default_thread_limiter().borrowed_tokens + busy_service_threads()
         return cls(
-            descriptors=Counter(_descriptors()),
+            descriptors=Counter(each for each in _descriptors() if each[0] != "/" or str(root) in each),
             tasks=Counter(_task_names(trio.lowlevel.current_root_task())),
             owned_paths=frozenset(PROCESS_PATHS._owners),
-            busy_threads=trio.to_thread.current_default_thread_limiter().borrowed_tokens,
+            busy_threads=threads if alone else 0,
             mapped=frozenset(line for line in _mappings() if str(root) in line),
+            alone=alone,
         )
+
+    def check_now(self, root: Path) -> None:
+        """
+        Raises:
+            AssertionError: something is held that was not, or the reverse.
+        """
+        if Holdings.now(root, alone=self.alone) != self:
+            gc.collect()  # exceptions and tasks hold each other in circles
+        now = Holdings.now(root, alone=self.alone)
+        assert now == self, f"{now} instead of {self}"
 
 
 def _descriptors() -> list[str]:
@@ -157,13 +186,6 @@ def _task_names(task: trio.lowlevel.Task | None) -> list[str]:
         for child in nursery.child_tasks:
             names += _task_names(child)
     return names
-
-
-def files_below(root: Path) -> dict[str, bytes | None]:
-    """Every path below `root`, relative; content of files, None for directories; empty when it is not there."""
-    return {
-        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in root.rglob("*")
-    }
 
 
 def as_files(disk: FailingFiles) -> FileSystem:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import trio
-
 from remoting.errors import BodyFault, CommandError
 from remoting.json_dialect import dumps, loads
 from remoting.protocol.body import MessageQueue
 from remoting.protocol.response_code import ResponseCode
+from store import StoreError
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
+    from broker.saved_table import SavedTable
     from remoting.command import RemotingCommand
     from remoting.protocol.body_fields import Body
 
@@ -26,6 +27,7 @@ __all__ = [
     "large_body_answer",
     "queue",
     "refuse_on_slave",
+    "save",
     "success",
 ]
 
@@ -40,6 +42,23 @@ def success(request: RemotingCommand) -> RemotingCommand:
     return request.response(ResponseCode.SUCCESS)
 
 
+async def save(*tables: SavedTable) -> None:
+    """Return when the changes made so far are on disk.
+
+    Raises:
+        CommandError: a table cannot be written now, on a full disk for example. The change counts all the
+            same, and is written as soon as that is possible.
+    """
+    faults = []
+    for table in tables:
+        try:
+            await table.saved()
+        except StoreError as error:
+            faults.append(str(error))
+    if faults:
+        raise CommandError(ResponseCode.SYSTEM_ERROR, f"changed, but not saved yet: {'; '.join(faults)}")
+
+
 def body_answer(
     request: RemotingCommand, body: Body, ext_fields: dict[str, str] | None = None
 ) -> RemotingCommand:
@@ -51,7 +70,7 @@ async def large_body_answer(
     request: RemotingCommand, body: Body, ext_fields: dict[str, str] | None = None
 ) -> RemotingCommand:
     """The answer with a body that may have thousands of entries: encoded in a worker thread."""
-    encoded = await trio.to_thread.run_sync(body.encode)
+    encoded = await in_request_thread(body.encode)
     return request.response(ResponseCode.SUCCESS, None, ext_fields, encoded)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from broker.admin.answers import body_answer
 from remoting.command import RemotingCommand
@@ -15,6 +14,7 @@ from remoting.protocol.message import decode_message_id
 from remoting.protocol.mq_version import V3_1_8_SNAPSHOT, version_desc
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.clients import ClientChannelInfo
@@ -98,7 +98,7 @@ class ClientRequests:
             offset = decode_message_id(header.msg_id or "").offset
         except ValueError as error:
             raise CommandError(ResponseCode.SYSTEM_ERROR, str(error)) from error
-        message = await trio.to_thread.run_sync(context.store.message_at, offset)
+        message = await in_request_thread(context.store.message_at, offset)
         if message is None:
             raise CommandError(ResponseCode.SYSTEM_ERROR, f"can not find message by the offset, {offset}")
         fields["brokerName"] = context.identity.name

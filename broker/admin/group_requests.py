@@ -14,6 +14,7 @@ from broker.admin.answers import (
     is_int32,
     large_body_answer,
     refuse_on_slave,
+    save,
     success,
 )
 from broker.versions import version_from_text
@@ -74,7 +75,7 @@ class GroupRequests:
                 raise CommandError(ResponseCode.INVALID_PARAMETER, fault)
         if groups:
             self.context.groups.update(*groups)
-        await self.context.groups.file.saved()
+        await save(self.context.groups.file)
 
     async def delete(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
         """DELETE_SUBSCRIPTIONGROUP (207): the group, and its offsets if asked."""
@@ -86,10 +87,11 @@ class GroupRequests:
         context.locks.forget_group(group)
         if context.config.auto_delete_unused_stats:
             context.stats.forget_group(group)
+        changed = [context.groups.file]
         if header.clean_offset:
             context.offsets.remove_group(group)
-            await context.offsets.file.saved()
-        await context.groups.file.saved()
+            changed.append(context.offsets.file)
+        await save(*changed)
         return success(request)
 
     async def get_all(self, _: Connection, request: RemotingCommand) -> RemotingCommand:

@@ -6,9 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
-from broker.admin.answers import body_answer, queue, refuse_on_slave, success
+from broker.admin.answers import body_answer, queue, refuse_on_slave, save, success
 from broker.offsets import NO_OFFSET
 from remoting.command import RemotingCommand
 from remoting.errors import CommandError
@@ -18,6 +17,7 @@ from remoting.protocol.message import group_fault
 from remoting.protocol.mq_version import V3_0_7_SNAPSHOT, version_desc
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
@@ -86,7 +86,7 @@ class OffsetRequests:
             raise CommandError(ResponseCode.SYSTEM_ERROR, "No queues to reset.")
         for each, target in targets.items():
             context.offsets.reset(group, topic, each, target)
-        await context.offsets.file.saved()
+        await save(context.offsets.file)
         for each in targets:
             context.hold.wake_queue(topic, each)
         return targets
@@ -108,7 +108,7 @@ class OffsetRequests:
                 return {queue_id: max(0, store.max_offset(topic, queue_id)) for queue_id in queues}
             return {queue_id: max(0, store.offset_by_time(topic, queue_id, timestamp)) for queue_id in queues}
 
-        return await trio.to_thread.run_sync(read)
+        return await in_request_thread(read)
 
     async def _reset_by_consumers(
         self, header: headers.ResetOffsetRequestHeader, config: TopicConfig | None, *, for_cpp: bool
@@ -191,7 +191,7 @@ class OffsetRequests:
             if not header.offline and self._subscribes_elsewhere(source, topic):
                 continue
             context.offsets.clone(source, header.dest_group, topic)
-        await context.offsets.file.saved()
+        await save(context.offsets.file)
         return success(request)
 
     def _subscribes_elsewhere(self, group: str, topic: str) -> bool:

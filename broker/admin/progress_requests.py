@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from broker.admin.answers import body_answer, json_answer, large_body_answer, queue
 from broker.stats import StatsName
@@ -25,6 +24,7 @@ from remoting.protocol.admin_body import (
 from remoting.protocol.body import GroupList, TopicList
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class ProgressRequests:
                 continue
             queues += [(topic, queue_id) for queue_id in range(config.read_queue_nums)]
             tps += self.context.stats.tps(StatsName.GROUP_GET_NUMS, f"{topic}@{group}")
-        positions = await trio.to_thread.run_sync(self._positions, group, queues)
+        positions = await in_request_thread(self._positions, group, queues)
         return await large_body_answer(request, ConsumeStats(offset_table=positions, consume_tps=tps))
 
     def _topics_asked(self, group: str, topic_list: str | None, topic: str | None) -> list[str]:
@@ -120,7 +120,7 @@ class ProgressRequests:
                 if not self._is_subscribed(group, topic):
                     continue
                 queues = [(topic, queue_id) for queue_id in range(config.write_queue_nums)]
-                positions = await trio.to_thread.run_sync(self._positions, group, queues)
+                positions = await in_request_thread(self._positions, group, queues)
                 total_diff += sum(each.broker_offset - each.consumer_offset for each in positions.values())
                 total_in_flight += sum(each.pull_offset - each.consumer_offset for each in positions.values())
                 tps = context.stats.tps(StatsName.GROUP_GET_NUMS, f"{topic}@{group}")
@@ -146,7 +146,7 @@ class ProgressRequests:
         def read() -> list[QueueTimeSpan]:
             return [self._queue_time_span(group, topic, queue_id) for queue_id in queues]
 
-        spans = await trio.to_thread.run_sync(read)
+        spans = await in_request_thread(read)
         return await large_body_answer(request, QueryConsumeTimeSpanBody(consume_time_span_set=spans))
 
     def _queue_time_span(self, group: str, topic: str, queue_id: int) -> QueueTimeSpan:
@@ -181,7 +181,7 @@ class ProgressRequests:
 
     async def all_offsets(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
         """GET_ALL_CONSUMER_OFFSET (43): what consumerOffset.json would hold now."""
-        encoded = await trio.to_thread.run_sync(dumps, self.context.offsets.to_json_object())
+        encoded = await in_request_thread(dumps, self.context.offsets.to_json_object())
         return request.response(ResponseCode.SUCCESS, None, None, encoded)
 
     async def all_delay_offsets(self, _: Connection, request: RemotingCommand) -> RemotingCommand:

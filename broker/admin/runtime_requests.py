@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from broker.admin.answers import body_answer
+from broker.admin.fall_behind import FALL_SIZE, FALL_TIME, fall_behind
 from remoting.errors import CommandError
 from remoting.protocol import headers
 from remoting.protocol.admin_body import BrokerStatsData, BrokerStatsItem
@@ -15,6 +15,7 @@ from remoting.protocol.body import KVTable
 from remoting.protocol.mq_version import CURRENT, version_desc
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
@@ -42,7 +43,9 @@ class RuntimeRequests:
     async def runtime_info(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
         """GET_BROKER_RUNTIME_INFO (28)."""
         store = self.context.store
-        await trio.to_thread.run_sync(store.earliest_time)  # what the next line reads from disk is warm then
+        await in_request_thread(
+            store.earliest_message_time
+        )  # what the next line reads from disk is warm then
         store_info = store.runtime_info()
         return body_answer(request, KVTable(table=runtime_info(self.context, store_info)))
 
@@ -50,7 +53,10 @@ class RuntimeRequests:
         """VIEW_BROKER_STATS_DATA (315)."""
         header = headers.ViewBrokerStatsDataRequestHeader.decode(request.ext_fields)
         name, key = header.stats_name, header.stats_key
-        found = self.context.stats.find(name, key)
+        if name in (FALL_SIZE, FALL_TIME):
+            found = await in_request_thread(fall_behind, self.context, name, key)
+        else:
+            found = self.context.stats.find(name, key)
         if found is None:
             raise CommandError(ResponseCode.SYSTEM_ERROR, f"The stats <{name}> <{key}> not exist")
         body = BrokerStatsData(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-import trio
 
 from broker.admin.answers import body_answer, success
 from remoting.errors import CommandError
@@ -14,6 +13,7 @@ from remoting.protocol.admin_body import ConsumeQueueData, QueryConsumeQueueResp
 from remoting.protocol.message import LMQ_PREFIX
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from broker.context import BrokerContext
@@ -43,7 +43,7 @@ class StoreRequests:
 
     async def clean_expired(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
         """CLEAN_EXPIRED_CONSUMEQUEUE (306): queues whose messages are all gone."""
-        await trio.to_thread.run_sync(self.context.store.clean_expired_consume_queues)
+        await in_request_thread(self.context.store.clean_expired_consume_queues)
         return success(request)
 
     async def clean_unused(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
@@ -55,7 +55,7 @@ class StoreRequests:
             if topics.get(topic) is None and not topics.is_system(topic) and not topic.startswith(LMQ_PREFIX)
         ]
         if unused:
-            await trio.to_thread.run_sync(self.context.store.delete_topics, unused)
+            await in_request_thread(self.context.store.delete_topics, unused)
         return success(request)
 
     async def delete_expired(self, _: Connection, request: RemotingCommand) -> RemotingCommand:
@@ -74,7 +74,7 @@ class StoreRequests:
         if not first <= index < end:
             raise CommandError(ResponseCode.SUCCESS, f"Index {index} of {queue_id}@{topic} is not exist!")
         most = max(0, min(header.count, _MOST_UNITS))
-        units = await trio.to_thread.run_sync(context.store.consume_queue_units, topic, queue_id, index, most)
+        units = await in_request_thread(context.store.consume_queue_units, topic, queue_id, index, most)
         group, subscription, filter_data = header.consumer_group, None, None
         if group is not None:
             subscription = context.consumers.find_subscription(group, topic)

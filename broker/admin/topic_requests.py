@@ -15,6 +15,7 @@ from broker.admin.answers import (
     large_body_answer,
     queue,
     refuse_on_slave,
+    save,
     success,
 )
 from broker.stats import StatsName
@@ -32,6 +33,7 @@ from remoting.protocol.body import TopicList
 from remoting.protocol.message import topic_fault
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
+from store.worker_threads import in_request_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +99,7 @@ class TopicRequests:
         changed = [topic for topic in topics if topic != context.topics.get(topic.topic_name)]
         if changed:
             context.topics.update(*changed)
-        await context.topics.file.saved()
+        await save(context.topics.file)
         with trio.move_on_after(_REGISTRATION_S):
             await context.registration.settled()
 
@@ -150,9 +152,10 @@ class TopicRequests:
             if context.config.auto_delete_unused_stats:
                 context.stats.forget_topic(each)
             context.hold.wake_topic(each)
-        await context.topics.file.saved()
-        await context.offsets.file.saved()
-        await trio.to_thread.run_sync(context.store.delete_topics, doomed)
+        try:
+            await save(context.topics.file, context.offsets.file)
+        finally:  # a full disk may be why the topic has to go
+            await in_request_thread(context.store.delete_topics, doomed)
         return success(request)
 
     def _pop_retry_topics(self, topic: str) -> Iterable[str]:
@@ -199,7 +202,7 @@ class TopicRequests:
             return {queue(context, name, queue_id): self._position(name, queue_id) for queue_id in queues}
 
         body = TopicStatsTable(
-            offset_table=await trio.to_thread.run_sync(read),
+            offset_table=await in_request_thread(read),
             topic_put_tps=context.stats.tps(StatsName.TOPIC_PUT_NUMS, name),
         )
         return await large_body_answer(request, body)

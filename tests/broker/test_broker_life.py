@@ -34,11 +34,11 @@ def names_in(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
-async def test_port_0_becomes_a_real_pair_of_ports(tmp_path: Path, running_broker: Any, asking: Any) -> None:
+async def test_port_0_becomes_three_real_ports(tmp_path: Path, running_broker: Any, asking: Any) -> None:
     async with running_broker(tmp_path) as broker, asking(broker) as ask:
-        port, fast = broker.ports
+        port, fast, ha = broker.ports
         assert port > 1024
-        assert fast == port - 2
+        assert (fast, ha) == (port - 2, port + 1)
         assert broker.address == f"127.0.0.1:{port}"
         answer = await ask(RequestCode.GET_BROKER_RUNTIME_INFO)
         assert answer.code == 0

@@ -12,11 +12,14 @@ import trio
 from memory_table import FakeClock, MemoryTable
 
 from broker.config import BrokerConfig
+from broker.former_identities import FormerIdentities, RegisteredIdentity
 from broker.registration import Registration
 from broker.topics import TopicConfigManager
 from logs.identity import BrokerIdentity
 from namesrv import NameServer, NamesrvConfig
-from remoting.config import RemotingServerConfig
+from remoting.client import RemotingClient
+from remoting.command import RemotingCommand
+from remoting.config import RemotingClientConfig, RemotingServerConfig
 from remoting.errors import ConnectError
 from remoting.json_dialect import loads
 from remoting.processors import ProcessorTable
@@ -26,9 +29,6 @@ from remoting.server import Transport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from remoting.client import RemotingClient
-    from remoting.command import RemotingCommand
 
 REGISTER, UNREGISTER, QUERY = (
     RequestCode.REGISTER_BROKER,
@@ -86,7 +86,7 @@ class Setup:
     config: BrokerConfig
 
 
-def make(*addresses: str, **config: Any) -> Setup:
+def make(*addresses: str, former: FormerIdentities | None = None, **config: Any) -> Setup:
     clock, file, servers = FakeClock(), MemoryTable(), FakeNameServers()
     settings = BrokerConfig(broker_name="b", broker_cluster_name="c", **config)
     topics = TopicConfigManager(settings, cast("Any", file), clock_ms=clock)
@@ -96,9 +96,10 @@ def make(*addresses: str, **config: Any) -> Setup:
         address="10.0.0.1:10911",
         ha_address="10.0.0.1:10912",
         topics=topics,
-        client=cast("RemotingClient", servers),
+        client=cast("Any", servers),
         name_servers=addresses or ("n1",),
         clock_ms=clock,
+        former=former,
     )
     topics.on_change = registration.notify_change
     return Setup(servers, registration, topics, file, settings)
@@ -252,6 +253,102 @@ async def test_goodbye_is_said_to_everyone_even_if_one_is_down(autojump_clock: o
         "brokerName": "b",
         "clusterName": "c",
     }
+
+
+async def test_nobody_hears_goodbye_who_was_never_asked(autojump_clock: object) -> None:
+    setup = make("n1", "n2")
+    await setup.registration.unregister()
+    assert setup.servers.heard == []
+
+
+NOW = RegisteredIdentity("c", "b", 0, "10.0.0.1:10911")
+OLD = RegisteredIdentity("c", "old", 0, "10.0.0.1:10911")
+ELSEWHERE = RegisteredIdentity("c", "elsewhere", 0, "10.0.0.9:10911")
+
+
+async def remember(file: MemoryTable, *identities: RegisteredIdentity) -> None:
+    """As brokers of these names would have left the file."""
+    for identity in identities:
+        known = FormerIdentities(cast("Any", file), identity)
+        known.load()
+        await known.remember()
+
+
+async def known_names(file: MemoryTable) -> list[str]:
+    return [row["brokerName"] for row in loads((file.text or "").encode())["identities"]]
+
+
+async def test_a_renamed_broker_is_unregistered_under_its_old_name_before_it_registers() -> None:
+    file = MemoryTable()
+    await remember(file, ELSEWHERE, OLD)
+    former = FormerIdentities(cast("Any", file), NOW)
+    former.load()
+    setup = make("n1", "n2", former=former)
+    async with running(setup):
+        for address in ("n1", "n2"):
+            codes = [request.code for at, request in setup.servers.heard if at == address]
+            assert codes == [UNREGISTER, REGISTER]
+            (goodbye,) = setup.servers.of(UNREGISTER, address)
+            assert goodbye.ext_fields == {
+                "brokerAddr": "10.0.0.1:10911",
+                "brokerId": "0",
+                "brokerName": "old",
+                "clusterName": "c",
+            }
+        assert await known_names(file) == ["b"]
+
+
+async def test_an_old_name_is_kept_until_every_name_server_has_heard(autojump_clock: object) -> None:
+    file = MemoryTable()
+    await remember(file, OLD)
+    former = FormerIdentities(cast("Any", file), NOW)
+    former.load()
+    setup = make("n1", "n2", former=former)
+    setup.servers.down = {"n2"}
+    async with running(setup):
+        assert await known_names(file) == ["old", "b"]
+        setup.servers.down = set()
+        await setup.servers.until(1, address="n2")
+        assert await known_names(file) == ["b"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"identities": [{}]}', '{"identities": 3}'])
+async def test_a_file_of_names_that_cannot_be_read_hinders_nobody(text: str) -> None:
+    file = MemoryTable()
+    file.text = text
+    former = FormerIdentities(cast("Any", file), NOW)
+    former.load()
+    assert former.former == []
+
+
+async def test_a_renamed_broker_leaves_no_route_of_its_old_name(tmp_path: Path, running_broker: Any) -> None:
+    transport = Transport(RemotingServerConfig(bind_address="127.0.0.1"))
+    config = NamesrvConfig(
+        kv_config_path=str(tmp_path / "kvConfig.json"),
+        config_store_path=str(tmp_path / "namesrv.properties"),
+    )
+    name_server = NameServer(config)
+    with transport.reserve_broker_ports("127.0.0.1", 0) as found:
+        port = found.ports[0]
+    with transport.reserve_ports("127.0.0.1", [0]) as reservation:
+        async with trio.open_nursery() as nursery, RemotingClient(RemotingClientConfig()) as old:
+            await nursery.start(name_server.serve, transport, reservation)
+            at = f"127.0.0.1:{reservation.ports[0]}"
+            served = {"listen_port": port, "name_servers": [at]}
+            async with running_broker(tmp_path / "store", broker_name="old", **served) as broker:
+                address = broker.address
+            header = {
+                "brokerName": "old",
+                "brokerAddr": address,
+                "clusterName": "DefaultCluster",
+                "brokerId": "0",
+            }
+            stale = RemotingCommand.request(REGISTER, {**header, "haServerAddr": ""}, b"")
+            assert (await old.invoke(at, stale, 5000)).code == 0
+            assert set(name_server.routes.brokers()) == {"old"}
+            async with running_broker(tmp_path / "store", broker_name="new", **served):
+                assert set(name_server.routes.brokers()) == {"new"}
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_broker_that_stops_says_goodbye_before_its_connection_closes(

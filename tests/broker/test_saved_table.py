@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 import trio
+import trio.testing
 from memory_table import MemoryTable
 
 from broker.saved_table import SavedTable
@@ -49,15 +51,24 @@ async def test_who_waits_hears_of_a_failed_write_and_the_change_stays_to_be_writ
     assert loads(file.text) == {"a": 1}
 
 
-async def test_the_service_tries_again_after_a_failed_write(autojump_clock: object) -> None:
-    file = FailingTable(failures=2)
+async def test_the_service_tries_again_after_a_failed_write_and_says_so_once(
+    autojump_clock: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rocketmq.broker")
+    file = FailingTable(failures=20)
     table = make(file, {"a": 1})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(table.run)
         table.changed()
         await file.written.wait()
+        await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert file.writes == 1
+    assert [record.message for record in caplog.records] == [
+        "a table cannot be saved, trying again: memory.json: no space left",
+        "memory.json is saved again",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_many_changes_at_once_cost_few_writes() -> None:

@@ -639,6 +639,23 @@ class TestEnding:
             assert 7 <= trio.current_time() - start < 8
             assert await peer.ended()
 
+    async def test_who_waits_hears_of_it_though_a_request_under_way_takes_all_the_time(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        async def never(_: Connection, request: RemotingCommand) -> None:
+            await trio.sleep_forever()
+
+        table = ProcessorTable()
+        table.task([12], never)
+        table.call([11], lambda connection, request: connection.held(request))
+        async with serving(table) as server:
+            peer, other = await connect(server), await connect(server)
+            for connection in await accepted(server, 2):
+                connection.receive(request_bytes(11, opaque=connection.remote_host[-1]))
+            next(iter(server.connections)).receive(request_bytes(12))
+            await server.drain(7)
+            assert [(await each.next()).code for each in (peer, other)] == [1500, 1500]
+
     async def test_draining_sends_out_what_a_slow_reader_has_not_read(self) -> None:
         table = ProcessorTable()
         table.call([11], lambda _, request: request.response(0, body=bytes(8_000_000)))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
-from small_disks import BLOCK, KINDS, Filler, free_bytes, small_disk
 from store_kit import a_second_later, bodies, closed, make_store, message, opened, put_ok, queried, running
 
 from store import ConfigTable, OsFileSystem, StoreError
+from tests.small_disks import BLOCK, KINDS, Filler, free_bytes, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
