@@ -107,6 +107,7 @@ class Broker:
         configuration: the same config objects with their file, for the codes 25 and 26; by default made here.
         clock: the broker's time.
         progress: called with (bytes done, bytes in all) while a long recovery goes on, in a worker thread.
+        has_neighbours: asked there whether others of this process serve; a recovery makes room for them then.
         files: where the store and the tables live.
 
     Attributes:
@@ -125,6 +126,7 @@ class Broker:
         configuration: Configuration | None = None,
         clock: Clock | None = None,
         progress: Callable[[int, int], None] | None = None,
+        has_neighbours: Callable[[], bool] = lambda: False,
         files: FileSystem | None = None,
     ) -> None:
         root = os.path.expanduser(store_config.store_path_root_dir)
@@ -149,6 +151,7 @@ class Broker:
         self._configuration = configuration
         self._clock = clock or SystemClock()
         self._progress = progress
+        self._has_neighbours = has_neighbours
         self._files = files or OsFileSystem()
         self._servers: list[SubServer] = []
         self._stop = trio.Event()
@@ -332,7 +335,7 @@ class Broker:
         for load in loads:
             load()
             trio.from_thread.check_cancelled()
-        context.store.load(self._recovers)
+        context.store.load(self._recovers, self._has_neighbours)
         context.schedule.load()
 
     def _recovers(self, done_bytes: int, total_bytes: int) -> None:

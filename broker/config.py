@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from configuration import ADDRESS, NOT_EMPTY, setting
+from configuration import ADDRESS, NOT_EMPTY, ConfigError, setting
 from remoting.ports import FAST_PORT_DISTANCE, HA_PORT_DISTANCE
 
 if TYPE_CHECKING:
     from store import MessageStoreConfig
 
-__all__ = ["BrokerConfig", "fill_ports"]
+__all__ = ["BrokerConfig", "check_ports", "fill_ports"]
 
 _LAST_PORT = 65_535
 _QUEUE_CAPACITY = 2_147_483_647
@@ -72,7 +72,7 @@ class BrokerConfig:
         24_000, ge=1, runtime=True, help="Longest wait for a name server's answer to a registration."
     )
     broker_permission: int = setting(
-        6, ge=0, le=15, runtime=True, help="Bits 2 write and 4 read; masks the permission of every topic."
+        6, ge=0, le=7, runtime=True, help="Bits 2 write and 4 read; masks the permission of every topic."
     )
 
     # Topics and groups
@@ -206,3 +206,25 @@ def fill_ports(config: BrokerConfig, store_config: MessageStoreConfig) -> None:
         config.fast_listen_port = port - FAST_PORT_DISTANCE
     if 0 < port <= _LAST_PORT - HA_PORT_DISTANCE and store_config.ha_listen_port is None:
         store_config.ha_listen_port = port + HA_PORT_DISTANCE
+
+
+def check_ports(config: BrokerConfig, store_config: MessageStoreConfig) -> None:
+    """Refuses three ports of which one cannot be, or two are the same; `fill_ports` comes before.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    port, fast, ha = config.listen_port, config.fast_listen_port, store_config.ha_listen_port
+    if not port:
+        return
+    if fast is None:
+        raise ConfigError(
+            None, None, "listenPort", f"there is no port two below {port}, and fastListenPort is not set"
+        )
+    if ha is None:
+        raise ConfigError(None, None, "listenPort", f"there is no port above {port} for replication")
+    if fast == port:
+        raise ConfigError(None, None, "fastListenPort", f"{fast} is the listenPort")
+    if ha and ha in (port, fast):
+        other = "listenPort" if ha == port else "fast port"
+        raise ConfigError(None, None, "haListenPort", f"{ha} is the {other}")

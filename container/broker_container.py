@@ -27,7 +27,7 @@ from broker.own_address import own_ip
 from container.broker_plan import BrokerPlan, plan_broker
 from container.broker_requests import BrokerRequests
 from container.claims import ClaimConflictError, Claims
-from container.container_status import all_share_warnings, container_status
+from container.container_status import container_status, share_warnings_of
 from container.inner_broker import BrokerState, InnerBroker, sentence
 from container.processor import ContainerProcessor
 from container.refusal import BootRefusedError
@@ -60,6 +60,12 @@ __all__ = ["BrokerContainer", "ContainerStatistics"]
 _log = logging.getLogger("rocketmq.container")
 
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
+
+_STOP_SHARE = 0.8
+"""Of the time of a removal is for clients and name servers; the rest is for the disk, before the answer."""
+
+SHARES_LOOK_DELAY_S = 0.1
+"""Brokers that come within this time are looked at together for shares of a disk that do not fit."""
 
 OWN_DRAIN_S = 1.0
 """Longest time that answers of the container's own ports get when it stops."""
@@ -119,6 +125,7 @@ class BrokerContainer:
         self._transport = Transport(settings.server_config, tls)
         self._files = files
         self._warned: set[str] = set()
+        self._shares_to_look_at = trio.Event()
         self._claims = Claims()
         self._stopping = trio.Event()
         self._closed = trio.Event()
@@ -267,14 +274,20 @@ class BrokerContainer:
         started = [self._supervisor.add_or_remember(plan) for plan in self._plans]
         async with trio.open_nursery() as waiting:
             waiting.start_soon(self._cancel_when_stopping, waiting.cancel_scope)
-            for inner in started:
-                await inner.wait_settled()
+            async with trio.open_nursery() as starts:
+                for inner in started:
+                    starts.start_soon(self._wait_started, inner, waiting.cancel_scope)
             waiting.cancel_scope.cancel()
         failed = [inner for inner in started if inner.state is BrokerState.FAILED]
         all_failed = len(failed) == len(started) and not self.settings.config.restart_failed_brokers
         if failed and (all_failed or self.settings.config.exit_on_boot_failure):
             return BootRefusedError("; ".join(f"{inner.identity.name}: {inner.reason}" for inner in failed))
         return None
+
+    async def _wait_started(self, inner: InnerBroker, boot: trio.CancelScope) -> None:
+        await inner.wait_settled()
+        if inner.state is BrokerState.FAILED and self.settings.config.exit_on_boot_failure:
+            boot.cancel()  # the others need not recover first
 
     async def _cancel_when_stopping(self, scope: trio.CancelScope) -> None:
         await self._stopping.wait()
@@ -291,15 +304,40 @@ class BrokerContainer:
             configuration=plan.configuration(),
             clock=self._clock,
             progress=inner.show_recovery,
+            has_neighbours=self._somebody_serves,
             files=self._files,
         )
 
     async def _commit(self, inner: InnerBroker) -> None:
         """`inner` serves: from here on it belongs to the container, and is there after a restart."""
-        inner.unsaved = await self.saved.add(inner.plan.source)
-        if inner.unsaved is not None and inner.plan.source is not None:
-            _log.warning("broker %s is not there after a restart: %s", inner.identity, inner.unsaved)
-        for warning in await all_share_warnings(self.get_broker_controllers()):
+        self._tell_name_servers(inner)
+        if inner.save:
+            added = await self.saved.add(inner.plan.source, instead_of=inner.former_sources)
+            try:
+                await trio.lowlevel.checkpoint_if_cancelled()  # removed or dead while the file was written
+            except trio.Cancelled:
+                if added.is_new and not inner.belongs:
+                    with trio.CancelScope(shield=True):
+                        await self.saved.remove(inner.sources)
+                raise
+            inner.unsaved = added.trouble
+            if inner.unsaved is not None and inner.plan.source is not None:
+                _log.warning("broker %s is not there after a restart: %s", inner.identity, inner.unsaved)
+        self._supervisor.in_background(self._warn_of_shares)
+
+    def _somebody_serves(self) -> bool:
+        """Called in worker threads."""
+        return any(inner.state is BrokerState.RUNNING for inner in self.get_broker_controllers())
+
+    async def _warn_of_shares(self) -> None:
+        """No part of an add: a neighbour's disk may keep it waiting. Many adds at a time are one look."""
+        if self._shares_to_look_at.is_set():
+            return
+        self._shares_to_look_at.set()
+        with trio.move_on_after(SHARES_LOOK_DELAY_S):
+            await self._stopping.wait()
+        self._shares_to_look_at = trio.Event()
+        for warning in await share_warnings_of(self.get_broker_controllers()):
             if warning not in self._warned:
                 self._warned.add(warning)
                 _log.warning("%s", warning)
@@ -312,8 +350,12 @@ class BrokerContainer:
             return
         self._name_servers = name_servers
         for inner in self._supervisor.brokers.values():
-            if inner.broker is not None and inner.broker.context is not None:
-                inner.broker.context.registration.set_name_servers(name_servers)
+            self._tell_name_servers(inner)
+
+    def _tell_name_servers(self, inner: InnerBroker) -> None:
+        """Those of now; a broker that still recovers is told when it serves."""
+        if inner.broker is not None and inner.broker.context is not None:
+            inner.broker.context.registration.set_name_servers(self._name_servers)
 
     # Stop
 
@@ -356,6 +398,7 @@ class BrokerContainer:
 
         Raises:
             BootRefusedError: it cannot be, or it failed; the text says why, and nothing of it is left.
+            ConfigError: keys contradict each other.
         """
         try:
             inner = self._supervisor.add(plan_broker(broker_config, store_config))
@@ -370,34 +413,36 @@ class BrokerContainer:
             raise
         if inner.state is BrokerState.FAILED:
             raise BootRefusedError(f"{inner.identity}: {inner.reason}")
+        if inner.running_since is None:
+            raise BootRefusedError(f"{inner.identity} was stopped before it had started")
         return inner
 
     async def remove_broker(self, identity: BrokerIdentity) -> InnerBroker | None:
         """Stops the broker in order and takes it off the container's list; its data stays on disk.
 
         One that still starts is stopped in the middle of that. One that has failed is not started again.
-        Clients and name servers get `removeBrokerTimeoutMillis` at most. When cancelled the broker stops all
-        the same, only nobody waits for it.
+        Clients and name servers get most of `removeBrokerTimeoutMillis`. When cancelled the broker stops and
+        leaves the list all the same, only nobody waits for it.
 
         Returns:
             The closed broker, None when there is no such broker.
         """
         inner = self._supervisor.brokers.get(identity)
-        failed = self._supervisor.failed_broker(identity)
-        if failed is not None:
-            self._supervisor.forget_failed(failed)
-        known = inner or (failed and failed.inner)
+        known = [failed.inner for failed in self._supervisor.forget_failed(identity)]
+        if inner is not None:
+            known.append(inner)
+            inner.stop(self.settings.config.remove_broker_timeout_millis / 1000 * _STOP_SHARE)
         if not known:
             return None
-        if inner is not None:
-            inner.stop(self.settings.config.remove_broker_timeout_millis / 1000)
-        unsaved = await self.saved.remove(known.plan.source)
-        if unsaved is not None:
-            _log.warning("broker %s comes back when the container is started again: %s", identity, unsaved)
-        await known.wait_closed()
-        if (failed := self._supervisor.failed_broker(identity)) is not None:
-            self._supervisor.forget_failed(failed)  # it failed while it stopped
-        return known
+
+        async def take_off_the_list() -> None:
+            unsaved = await self.saved.remove([source for one in known for source in one.sources])
+            if unsaved is not None:
+                _log.warning("broker %s comes back when the container starts again: %s", identity, unsaved)
+
+        await self._supervisor.finish(take_off_the_list)
+        await known[-1].wait_closed()
+        return known[-1]
 
     def get_broker(self, identity: BrokerIdentity) -> InnerBroker | None:
         """The broker that is up or on its way, None for one that failed or never was."""
@@ -408,9 +453,11 @@ class BrokerContainer:
         return list(self._supervisor.brokers.values())
 
     def get_master_brokers(self) -> list[InnerBroker]:
+        """Brokers whose configuration makes them masters, in the order of their addition."""
         return [inner for inner in self._supervisor.brokers.values() if inner.plan.is_master]
 
     def get_slave_brokers(self) -> list[InnerBroker]:
+        """Brokers with the role SLAVE, in the order of their addition."""
         return [inner for inner in self._supervisor.brokers.values() if not inner.plan.is_master]
 
     def get_dledger_brokers(self) -> list[InnerBroker]:

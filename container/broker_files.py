@@ -20,16 +20,26 @@ def broker_path(text: str, base: Path | None) -> Path:
     Args:
         text: a path; `~` is the home directory.
         base: directory of the container's file: a relative path is looked for there first, then in the
-            current directory, which is where Java looks.
+            current directory, which is where Java looks. A file that is in neither is missing in the first.
     """
-    path = Path(text.strip()).expanduser()
-    beside = base / path if base is not None else path
-    return beside if beside.exists() else path
+    path = Path(os.path.expanduser(text.strip()))
+    if base is None:
+        return path
+    beside = base / path
+    return path if path.exists() and not beside.exists() else beside
 
 
 def broker_paths(text: str, base: Path | None) -> list[Path]:
-    """`broker_path` for each part of the value of `brokerConfigPaths` or of the option -b."""
-    return [broker_path(part, base) for part in text.split(SEPARATOR) if part.strip()]
+    """`broker_path` for each part of the value of `brokerConfigPaths` or of the option -b.
+
+    A file that is named twice, also by a link to it, is one broker.
+    """
+    found: dict[str, Path] = {}
+    for part in text.split(SEPARATOR):
+        if part.strip():
+            path = broker_path(part, base)
+            found.setdefault(real_path(path), path)
+    return list(found.values())
 
 
 def absolute_path(path: Path) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from broker.config import BrokerConfig, fill_ports
+from broker.config import BrokerConfig, check_ports, fill_ports
 from configuration import ConfigError, Configuration, RawConfig, Report, build, read_file, settings_of
 from configuration.names import to_snake_case
 from container.config import DEFAULT_BROKER_PORT
@@ -148,7 +148,7 @@ def plan_broker(config: BrokerConfig, store_config: MessageStoreConfig) -> Broke
     """The plan for a broker that a program configures; the objects are used, not copied.
 
     Raises:
-        BootRefusedError: as :func:`read_plan`.
+        ConfigError, BootRefusedError: the values contradict each other, or need what is not there yet.
     """
     config.is_in_broker_container = True
     return _finish(config, store_config, None, Report())
@@ -215,11 +215,12 @@ def _finish(
         raise BootRefusedError(
             f"{place}brokerRole SLAVE is not supported yet; only masters can be started", EXIT_REFUSED
         )
+    fill_ports(config, store_config)
     try:
         check_quota(store_config)
+        check_ports(config, store_config)
     except ConfigError as wrong:
         raise _located(wrong, raw) from None
-    fill_ports(config, store_config)
     config.broker_id = 0
     if source is not None:
         config.broker_config_path = str(source)

@@ -66,7 +66,9 @@ class _Asked:
 
     @property
     def is_history(self) -> bool:
-        """It served and does no longer: who asks now asks for another start."""
+        """It served and does no longer, or was removed: who asks now asks for another start."""
+        if self.inner.state is BrokerState.CLOSED:
+            return not self.waiting
         return self.inner.running_since is not None and self.inner.state is not BrokerState.RUNNING
 
 
@@ -137,7 +139,9 @@ class BrokerRequests:
             raise _Refused(str(refused)) from None
 
     def _owner_text(self, identity: BrokerIdentity) -> str:
-        owner = self._supervisor.brokers[identity].plan
+        name = identity.canonical_name  # of which two identities may have the same
+        inner = next(one for key, one in self._supervisor.brokers.items() if key.canonical_name == name)
+        owner = inner.plan
         file = "a program" if owner.source is None else owner.source
         return f"it comes from {file} and has port {owner.config.listen_port}"
 
@@ -149,8 +153,10 @@ class BrokerRequests:
                 await inner.wait_settled()
         finally:
             asked.waiting = False
-            if inner.settled:
+            if inner.settled and self._asked.get(file) is asked:
                 del self._asked[file]
+        if inner.state is BrokerState.STOPPING:
+            return _no(request, f"{inner.identity} is removed and still stops")
         if not inner.settled:
             return request.response(
                 ResponseCode.SYSTEM_ERROR,
@@ -164,7 +170,8 @@ class BrokerRequests:
             text = f"Failed to initialize {_kind(inner.plan)} broker {inner.identity}: {inner.reason}"
             return _no(request, text)
         if inner.running_since is None:
-            return _no(request, f"{inner.identity} was removed before it had started")
+            what = "was stopped with the container" if self._supervisor.stopping else "was removed"
+            return _no(request, f"{inner.identity} {what} before it had started")
         if inner.unsaved is not None:
             text = (
                 f"{inner.identity} serves, but is not there after a restart of the container: {inner.unsaved}"

@@ -1,6 +1,7 @@
 """The answer to GET_CONTAINER_STATUS (20902): a container and its brokers at one moment.
 
-What may wait for a disk is asked in a worker thread, so a broker on a slow disk delays this answer only.
+What may wait for a disk is asked in a worker thread, and not for long: a disk that hangs is said to do so,
+and is not asked again before it has answered.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ import logs
 from remoting.protocol.container_body import BrokerStatus, ContainerStatus
 from remoting.protocol.mq_version import CURRENT, version_desc
 from store import StoreError
+from store.config import quota_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
+    from pathlib import Path
 
     from container.broker_container import BrokerContainer
     from container.inner_broker import InnerBroker
     from container.supervisor import FailedBroker
-    from store import DiskUse
+    from logs import LogStatistics
+    from store import DiskUse, MessageStore
 
-__all__ = ["all_share_warnings", "container_status", "share_warnings"]
+__all__ = ["container_status", "share_warnings", "share_warnings_of"]
 
 
 async def container_status(container: BrokerContainer) -> ContainerStatus:
@@ -34,10 +38,12 @@ async def container_status(container: BrokerContainer) -> ContainerStatus:
 
     Cancellation waits for the worker thread of the moment, at most.
     """
-    brokers = container.get_broker_controllers()
-    looks = [(inner, await _look(inner)) for inner in brokers]
-    found = [_of_broker(container, inner, look) for inner, look in looks]
-    found += [_of_failed(container, failed) for failed in container.failed_brokers]
+    looks = [(inner, await _look(inner)) for inner in container.get_broker_controllers()]
+    failed_brokers = container.failed_brokers
+    known = [inner for inner, _ in looks] + [failed.inner for failed in failed_brokers]
+    saved = await trio.to_thread.run_sync(container.saved.named, [inner.plan.source for inner in known])
+    found = [_of_broker(inner, look, saved) for inner, look in looks]
+    found += [_of_failed(failed, saved) for failed in failed_brokers]
     process = psutil.Process()
     with process.oneshot():
         times = process.cpu_times()
@@ -58,13 +64,24 @@ async def container_status(container: BrokerContainer) -> ContainerStatus:
         cpu_seconds=times.user + times.system,
         dropped_log_lines=0 if dropped is None else dropped.dropped_queue_full + dropped.dropped_disk,
         brokers=found,
-        warnings=_share_warnings(looks),
+        warnings=[*_share_warnings(looks), *_log_warnings(dropped)],
     )
 
 
-async def all_share_warnings(brokers: Iterable[InnerBroker]) -> list[str]:
-    """`share_warnings` of those of `brokers` that serve."""
+def _log_warnings(log: LogStatistics | None) -> list[str]:
+    refused = () if log is None else log.refused_files
+    return [f"{file.lines} log lines for {file.path} were lost: {file.reason}" for file in refused]
+
+
+async def share_warnings_of(brokers: Iterable[InnerBroker]) -> list[str]:
+    """`share_warnings` of those of `brokers` that serve; asks no disk when nobody has a share."""
+    brokers = list(brokers)
+    if all(quota_share(inner.plan.store_config) >= 1 for inner in brokers):
+        return []
     return _share_warnings([(inner, await _look(inner)) for inner in brokers])
+
+
+_LONGEST_LOOK_S = 2.0
 
 
 @attrs.frozen
@@ -80,13 +97,22 @@ async def _look(inner: InnerBroker) -> _Look:
     context = None if inner.broker is None else inner.broker.context
     if context is None:
         return _Look()
-    try:
-        with inner.speaking():
-            use = await trio.to_thread.run_sync(context.store.disk_use)
-            earliest = await trio.to_thread.run_sync(context.store.earliest_message_time)
-    except StoreError as error:  # its disk is gone, or the broker was closed meanwhile
-        return _Look(trouble=str(error))
-    return _Look(use, earliest)
+    limiter = inner.disk_limiter
+    if not inner.disk_hangs or limiter.available_tokens:
+        inner.disk_hangs = False
+        try:
+            with inner.speaking(), trio.move_on_after(_LONGEST_LOOK_S):
+                return await trio.to_thread.run_sync(
+                    _ask_store, context.store, limiter=limiter, abandon_on_cancel=True
+                )
+        except StoreError as error:  # its disk is gone, or the broker was closed meanwhile
+            return _Look(trouble=str(error))
+        inner.disk_hangs = True
+    return _Look(trouble="its disk does not answer")
+
+
+def _ask_store(store: MessageStore) -> _Look:
+    return _Look(store.disk_use(), store.earliest_message_time())
 
 
 def _share_warnings(looks: Iterable[tuple[InnerBroker, _Look]]) -> list[str]:
@@ -114,8 +140,8 @@ def share_warnings(uses: Iterable[tuple[str, DiskUse]]) -> list[str]:
     return warnings
 
 
-def _of_broker(container: BrokerContainer, inner: InnerBroker, look: _Look) -> BrokerStatus:
-    status = _of_plan(container, inner)
+def _of_broker(inner: InnerBroker, look: _Look, saved: Container[Path]) -> BrokerStatus:
+    status = _of_plan(inner, saved)
     if (broker := inner.broker) is None:
         return status
     statistics = broker.statistics()
@@ -145,7 +171,7 @@ def _of_broker(container: BrokerContainer, inner: InnerBroker, look: _Look) -> B
     )
 
 
-def _of_plan(container: BrokerContainer, inner: InnerBroker) -> BrokerStatus:
+def _of_plan(inner: InnerBroker, saved: Container[Path]) -> BrokerStatus:
     plan = inner.plan
     return BrokerStatus(
         cluster_name=plan.identity.cluster,
@@ -156,16 +182,16 @@ def _of_plan(container: BrokerContainer, inner: InnerBroker) -> BrokerStatus:
         reason=inner.reason,
         restarts=inner.restarts,
         config_path=None if plan.source is None else str(plan.source),
-        saved=container.saved.names(plan.source),
+        saved=plan.source is not None and plan.source in saved,
         listen_port=plan.config.listen_port,
         store_path=plan.store_config.store_path_root_dir,
     )
 
 
-def _of_failed(container: BrokerContainer, failed: FailedBroker) -> BrokerStatus:
+def _of_failed(failed: FailedBroker, saved: Container[Path]) -> BrokerStatus:
     left_s = None if failed.retry_at is None else max(failed.retry_at - trio.current_time(), 0)
     return replace(
-        _of_plan(container, failed.inner),
+        _of_plan(failed.inner, saved),
         reason=failed.reason,
         restarts=failed.inner.restarts,
         retry_in_millis=None if left_s is None else int(left_s * 1000),

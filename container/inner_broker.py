@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 import trio
@@ -23,14 +24,24 @@ from remoting.errors import RemotingError
 from store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from broker.broker import Broker
     from container.broker_plan import BrokerPlan
     from logs.identity import BrokerIdentity
 
-__all__ = ["BootHook", "BrokerState", "HookError", "InnerBroker", "InnerBrokerStatistics", "sentence"]
+__all__ = [
+    "BootHook",
+    "BrokerState",
+    "HookError",
+    "InnerBroker",
+    "InnerBrokerStatistics",
+    "RecoveryHook",
+    "is_expected",
+    "sentence",
+]
 
 _log = logging.getLogger("rocketmq.broker")
 
@@ -70,31 +81,41 @@ def sentence(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def _is_expected(error: BaseException) -> bool:
+def is_expected(error: BaseException) -> bool:
     """Whether the sentence says it all, so that a traceback would only be noise."""
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_expected(one) for one in error.exceptions)
+        return all(is_expected(one) for one in error.exceptions)
     return isinstance(error, (OSError, RemotingError, StoreError))
 
 
 class BootHook(Protocol):
-    """Something that wants to know of every broker (RocketMQ's `BrokerBootHook`)."""
+    """Something that wants to know of every broker (RocketMQ's `BrokerBootHook`).
+
+    It is called in the event loop, which stands still meanwhile. An exception fails its broker and no other.
+    A hook that also is a :class:`RecoveryHook` hears of recoveries.
+    """
 
     name: str
+    """What the reason of a failed broker calls the hook."""
 
     def before_start(self, broker: InnerBroker, properties: Mapping[str, str]) -> None:
-        """The broker is built and opens its files next. An exception fails the broker.
+        """The broker is built and opens its files next.
 
         Args:
             broker: what is about to start.
             properties: its file, key by key as written there; empty for a broker without one.
         """
 
-    def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None:
-        """Its log is being read, for longer than a moment; called in a worker thread."""
-
     def after_start(self, broker: InnerBroker, properties: Mapping[str, str]) -> None:
-        """The broker serves. An exception fails the broker."""
+        """The broker serves, at the address `broker.broker.address`."""
+
+
+@runtime_checkable
+class RecoveryHook(Protocol):
+    """What a :class:`BootHook` may offer besides."""
+
+    def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None:
+        """The broker's log is being read. Called in a worker thread, again and again."""
 
 
 class InnerBroker:
@@ -104,9 +125,14 @@ class InnerBroker:
         plan: what to build.
         build: makes the broker; called in :meth:`run`, below the broker's identity.
         hooks: told before and after the start, in order.
-        commit: awaited when the broker serves and before anybody is told so.
-        release: gives back what the container reserved; called exactly once, when all is over.
+        commit: awaited when the broker serves and before anybody is told so; when it is cancelled or raises,
+            the start is undone.
+        release: gives back what the container reserved and hears how it ended (`state` and `reason`); called
+            exactly once, when all is over, without anything in between that could be interrupted.
         restarts: how often this broker was started again before.
+        former_sources: other files that described this broker, which failed then.
+        belongs: whether the container names it already; otherwise it does from the moment it serves.
+        save: whether the container's file has to be told of it then.
     """
 
     def __init__(
@@ -114,12 +140,18 @@ class InnerBroker:
         plan: BrokerPlan,
         *,
         build: Callable[[InnerBroker], Broker],
-        release: Callable[[], None],
+        release: Callable[[InnerBroker], None],
         commit: Callable[[InnerBroker], Awaitable[None]] | None = None,
         hooks: Sequence[BootHook] = (),
         restarts: int = 0,
+        former_sources: Sequence[Path] = (),
+        belongs: bool = False,
+        save: bool = True,
     ) -> None:
         self.plan = plan
+        self.former_sources = tuple(former_sources)
+        self.belongs = belongs
+        self.save = save
         self.state = BrokerState.RESERVED
         self.reason: str | None = None
         self.restarts = restarts
@@ -132,6 +164,12 @@ class InnerBroker:
         """trio's time at which it was closed."""
         self.unsaved: str | None = None
         """Why the container's file does not name it; None when it does."""
+        self.stop_asked = False
+        """Whether somebody wanted its end, so that a failure on the way is no reason to start it again."""
+        self.disk_limiter = trio.CapacityLimiter(1)
+        """For short looks at its directories in a thread: while a look hangs there is no second one."""
+        self.disk_hangs = False
+        """Whether the last look was given up."""
         self._build = build
         self._hooks = hooks
         self._commit = commit
@@ -151,6 +189,12 @@ class InnerBroker:
     def settled(self) -> bool:
         """Whether the start is over, however it ended."""
         return self._settled.is_set()
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """All files that the container's list may know it by."""
+        own = self.plan.source
+        return self.former_sources if own is None else (*self.former_sources, own)
 
     def speaking(self) -> AbstractContextManager[None]:
         """What is logged inside the block, also by threads and tasks started there, is this broker's."""
@@ -177,7 +221,9 @@ class InnerBroker:
 
     async def _live(self) -> None:
         self.plan.report.log(_log)
-        check_writable(self.plan)
+        await trio.to_thread.run_sync(
+            check_writable, self.plan, limiter=self.disk_limiter, abandon_on_cancel=True
+        )
         self.broker = self._build(self)
         self._tell_hooks("before_start")
         async with trio.open_nursery() as nursery:
@@ -186,7 +232,7 @@ class InnerBroker:
                 self._tell_hooks("after_start")
                 if self._commit is not None:
                     await self._commit(self)
-            except Exception:
+            except BaseException:
                 self.broker.undo_start()
                 raise
             if self.state is BrokerState.STARTING:  # and not on its way out already
@@ -197,16 +243,23 @@ class InnerBroker:
 
     def _tell_hooks(self, moment: str) -> None:
         for hook in self._hooks:
-            try:
+            with self._told_to(hook, moment):
                 getattr(hook, moment)(self, self.plan.properties)
-            except Exception as error:
-                self.failed_by_hook = True
-                raise HookError(f"boot hook {hook.name} in {moment}: {sentence(error)}") from error
 
     def show_recovery(self, done_bytes: int, total_bytes: int) -> None:
         """Tells the hooks how far the recovery is; safe to call in any thread."""
         for hook in self._hooks:
-            hook.recovering(self, done_bytes, total_bytes)
+            if isinstance(hook, RecoveryHook):
+                with self._told_to(hook, "recovering"):
+                    hook.recovering(self, done_bytes, total_bytes)
+
+    @contextmanager
+    def _told_to(self, hook: BootHook, moment: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.failed_by_hook = True
+            raise HookError(f"boot hook {hook.name} in {moment}: {sentence(error)}") from error
 
     def refuse(self, reason: str) -> None:
         """Marks a broker as failed that could not even be reserved; it is not run then."""
@@ -225,7 +278,7 @@ class InnerBroker:
             self.identity,
             was,
             self.reason,
-            exc_info=None if _is_expected(error) else error,
+            exc_info=None if is_expected(error) else error,
         )
         self._end(BrokerState.FAILED)
 
@@ -233,7 +286,7 @@ class InnerBroker:
         self.state = state
         self.broker = None
         self.ended_at = trio.current_time()
-        self._release()
+        self._release(self)
         self._settled.set()
         self._closed.set()
 
@@ -252,6 +305,7 @@ class InnerBroker:
             within_s: seconds that clients and name servers get at most; the broker's own limit by default.
                 Saving takes as long as the disk needs.
         """
+        self.stop_asked = True
         if self.state in (BrokerState.STARTING, BrokerState.RUNNING):
             self.state = BrokerState.STOPPING
         if within_s is not None and self.broker is not None:

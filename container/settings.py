@@ -20,6 +20,7 @@ from container.refusal import EXIT_NO_HOME, EXIT_REFUSED, BootRefusedError
 from namesrv import NamesrvConfig
 from namesrv.processor import ALWAYS_FORBIDDEN
 from remoting.config import RemotingClientConfig, RemotingServerConfig
+from remoting.ports import FAST_PORT_DISTANCE
 from remoting.tls import DEFAULT_TLS_CONFIG_FILE, TlsSettings
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def read_settings(
     config.rocketmq_home = config.rocketmq_home or environ.get("ROCKETMQ_HOME")
     config.namesrv_addr = namesrv_addr or config.namesrv_addr or environ.get("NAMESRV_ADDR") or None
     name_server_list(config.namesrv_addr)
+    _check_ports(config, server, raw.path)
     return ContainerSettings(
         config=config,
         server_config=server,
@@ -141,11 +143,27 @@ def _check_update(raw: RawConfig) -> None:
     Raises:
         ConfigError: says why, without the name of the file.
     """
-    (config, *_), _ = build(_CLASSES, attrs.evolve(raw, path=None))
+    defaults = {"listen_port": DEFAULT_CONTAINER_PORT}
+    (config, server, *_), _ = build(_CLASSES, attrs.evolve(raw, path=None), defaults)
     try:
         name_server_list(config.namesrv_addr)
     except BootRefusedError as refused:
         raise ConfigError(None, None, None, str(refused)) from None
+    _check_ports(config, server, None)
+
+
+def _check_ports(config: BrokerContainerConfig, server: RemotingServerConfig, path: Path | None) -> None:
+    """Refuses ports of the process that cannot be, so that no update keeps it from starting again.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    port, namesrv_port = server.listen_port, config.embedded_namesrv_listen_port
+    if 0 < port <= FAST_PORT_DISTANCE:
+        raise ConfigError(path, None, "listenPort", f"there is no port two below {port}")
+    if config.embedded_namesrv and namesrv_port and namesrv_port in (port, port - FAST_PORT_DISTANCE):
+        own = "listenPort" if namesrv_port == port else "fast port"
+        raise ConfigError(path, None, "embeddedNamesrvListenPort", f"{namesrv_port} is the container's {own}")
 
 
 def _known(*objects: object) -> Iterator[object]:

@@ -4,6 +4,8 @@
                                                                 └─ failed: remembered with its reason,
                                                                    a pause, add (restartFailedBrokers)
 
+What a broker held is given back and its failure is remembered in one step: nobody finds it in neither book.
+
 A broker belongs to the container from its *commit* on, when it serves and the container's file names it; the
 brokers of the start belong to it from the beginning. What fails before leaves nothing behind but its log.
 What fails later is remembered, because an operator has to know, and may be started again.
@@ -12,6 +14,7 @@ What fails later is remembered, because an operator has to know, and may be star
 from __future__ import annotations
 
 import logging
+from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,12 +24,13 @@ import trio
 from configuration import ConfigError
 from container.broker_plan import read_plan
 from container.claims import ClaimConflictError, Claims
-from container.inner_broker import BrokerState, InnerBroker
+from container.inner_broker import BrokerState, InnerBroker, is_expected, sentence
 from container.refusal import BootRefusedError
 from container.restart import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from pathlib import Path
 
     from broker.broker import Broker
     from container.broker_plan import BrokerPlan
@@ -102,6 +106,8 @@ class BrokerSupervisor:
         self._commit = commit
         self._hooks = hooks
         self._nursery: trio.Nursery | None = None
+        self._home: Context = copy_context()
+        """Whose the lines are that this module logs: the container's, whatever broker is in hand."""
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -109,9 +115,38 @@ class BrokerSupervisor:
 
     async def run(self, body: Callable[[], Awaitable[None]]) -> None:
         """Runs `body`, during which brokers can be added; then stops none by itself but waits for all."""
+        self._home = copy_context()
         async with trio.open_nursery() as self._nursery:
             await body()
         self._nursery = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the container is on its way out."""
+        return self._stopping
+
+    async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Waits for `work`, which goes on to its end also when the waiting is cancelled."""
+        if self._nursery is None:  # no broker runs and nobody asks by request any more
+            await work()
+            return
+        done = trio.Event()
+
+        async def to_the_end() -> None:
+            await work()
+            done.set()
+
+        self._spawn(to_the_end)
+        await done.wait()
+
+    def in_background(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does `work` beside everything else; nobody waits for it, except for the end of `run`."""
+        self._spawn(work)
+
+    def _spawn(self, task: Callable[..., Awaitable[None]], *args: object, name: str | None = None) -> None:
+        if self._nursery is None:
+            raise RuntimeError(f"{self!r} does not run")
+        self._home.copy().run(partial(self._nursery.start_soon, task, *args, name=name))
 
     def add(self, plan: BrokerPlan, *, belongs: bool = False) -> InnerBroker:
         """Claims what `plan` needs and starts its task; the start is over at `InnerBroker.wait_settled`.
@@ -125,11 +160,15 @@ class BrokerSupervisor:
             BootRefusedError: the container does not run, or is about to stop.
         """
         failed = self.failed_broker(plan.identity)
+        former = [] if failed is None else [one for one in failed.inner.sources if one != plan.source]
         inner = self._start(
-            plan, Backoff() if failed is None else failed.backoff, belongs=belongs or bool(failed)
+            plan,
+            Backoff() if failed is None else failed.backoff,
+            belongs=belongs or failed is not None,
+            former_sources=former,
+            save=not belongs,
         )
-        if failed is not None:
-            self.forget_failed(failed)
+        self.forget_failed(plan.identity)
         return inner
 
     def add_or_remember(self, plan: BrokerPlan) -> InnerBroker:
@@ -143,7 +182,15 @@ class BrokerSupervisor:
             self._remember(inner, Backoff())
             return inner
 
-    def _start(self, plan: BrokerPlan, backoff: Backoff, *, belongs: bool) -> InnerBroker:
+    def _start(
+        self,
+        plan: BrokerPlan,
+        backoff: Backoff,
+        *,
+        belongs: bool,
+        former_sources: Sequence[Path] = (),
+        save: bool,
+    ) -> InnerBroker:
         if self._nursery is None or self._stopping:
             raise BootRefusedError(
                 "the container does not run" if self._nursery is None else "the container stops"
@@ -154,29 +201,36 @@ class BrokerSupervisor:
             build=self._build,
             commit=self._commit,
             hooks=self._hooks,
-            release=partial(self._forget, plan),
+            release=partial(self._ended, backoff),
             restarts=backoff.restarts,
+            former_sources=former_sources,
+            belongs=belongs,
+            save=save,
         )
         self.brokers[plan.identity] = inner
-        self._nursery.start_soon(self._watch, inner, backoff, belongs, name=f"broker {plan.identity}")
+        self._spawn(self._watch, inner, name=f"broker {plan.identity}")
         return inner
 
-    def _forget(self, plan: BrokerPlan) -> None:
-        self._claims.release(plan.identity.canonical_name)
-        self.brokers.pop(plan.identity, None)
-
-    async def _watch(self, inner: InnerBroker, backoff: Backoff, belongs: bool) -> None:
-        """A broker's life, and what comes of it. The container's own log tells it in a few lines."""
+    async def _watch(self, inner: InnerBroker) -> None:
+        """A broker's life. The container's own log tells it in a few lines."""
         source = inner.plan.source
         _log.info("broker %s starts, from %s", inner.identity, "a program" if source is None else source)
         async with trio.open_nursery() as watch:
             watch.start_soon(self._tell_that_it_serves, inner)
             await inner.run()
+
+    def _ended(self, backoff: Backoff, inner: InnerBroker) -> None:
+        """Nothing of `inner` is left. Called below its identity."""
+        self._claims.release(inner.identity.canonical_name)
+        del self.brokers[inner.identity]
+        self._home.copy().run(self._draw_conclusions, inner, backoff)
+
+    def _draw_conclusions(self, inner: InnerBroker, backoff: Backoff) -> None:
         if inner.state is not BrokerState.FAILED:
             _log.info("broker %s is closed", inner.identity)
             return
         _log.error("broker %s failed: %s", inner.identity, inner.reason)
-        if belongs or inner.running_since is not None:
+        if (inner.belongs or inner.running_since is not None) and not inner.stop_asked:
             self._remember(inner, backoff)
 
     @staticmethod
@@ -200,7 +254,7 @@ class BrokerSupervisor:
             elif failed.retry_at is None and self._nursery is not None:
                 scope = failed.begin_retry()
                 failed.retry_at = trio.current_time() + self._next_pause_s(failed)
-                self._nursery.start_soon(self._restart, failed, scope)
+                self._spawn(self._restart, failed, scope)
 
     def _next_pause_s(self, failed: FailedBroker) -> float:
         since = failed.inner.running_since
@@ -219,10 +273,22 @@ class BrokerSupervisor:
                 await trio.sleep_until(failed.retry_at)
                 try:
                     plan = await self._plan_again(failed.inner.plan)
-                    self._start(plan, failed.backoff, belongs=True)
-                except (BootRefusedError, ClaimConflictError, ConfigError) as refused:
-                    failed.reason = str(refused)
-                    _log.error("broker %s cannot be started again: %s", failed.identity, refused)
+                    await trio.lowlevel.checkpoint_if_cancelled()  # given up while the file was read
+                    self._start(
+                        plan,
+                        failed.backoff,
+                        belongs=True,
+                        former_sources=failed.inner.former_sources,
+                        save=failed.inner.unsaved is not None,
+                    )
+                except Exception as refused:
+                    failed.reason = sentence(refused)
+                    _log.error(
+                        "broker %s cannot be started again: %s",
+                        failed.identity,
+                        failed.reason,
+                        exc_info=None if _is_refusal(refused) else refused,
+                    )
                     failed.retry_at = trio.current_time() + self._next_pause_s(failed)
                 else:
                     self.failed.remove(failed)
@@ -246,11 +312,17 @@ class BrokerSupervisor:
         """The failed broker of that identity, None when there is none."""
         return next((failed for failed in self.failed if failed.identity == identity), None)
 
-    def forget_failed(self, failed: FailedBroker) -> None:
-        """It is no longer a broker of the container; it is not started again."""
-        failed.give_up()
-        if failed in self.failed:
+    def forget_failed(self, identity: BrokerIdentity) -> list[FailedBroker]:
+        """It is no longer a failed broker of the container, and is not started again.
+
+        Returns:
+            What was known of it; several where the list of the start has files of the same broker.
+        """
+        forgotten = [failed for failed in self.failed if failed.identity == identity]
+        for failed in forgotten:
+            failed.give_up()
             self.failed.remove(failed)
+        return forgotten
 
     # Stop
 
@@ -272,5 +344,9 @@ class BrokerSupervisor:
         self.reconsider_failed()
 
 
-def _nothing() -> None:
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, (BootRefusedError, ClaimConflictError, ConfigError)) or is_expected(error)
+
+
+def _nothing(_inner: InnerBroker) -> None:
     """There is nothing to give back."""

@@ -51,8 +51,8 @@ class RotatingFile:
             Whether a file was moved away, which is to be compressed (:func:`compress_old`).
 
         Raises:
-            OSError: nothing, or only the beginning of the lines, could be written. The next write starts on a
-                line of its own.
+            OSError: nothing of the lines is in the file. Where their beginning is, as somebody else wrote
+                behind it or it is a pipe, the next write starts on a line of its own.
         """
         moved = False
         self._open()
@@ -62,13 +62,30 @@ class RotatingFile:
             self._open()
         if self._torn:
             lines = b"\n" + lines
+        size, torn = self._size, self._torn
         view = memoryview(lines)
-        while view:
-            written = os.write(self._descriptor, view)
-            self._size += written
-            self._torn = written < len(view)
-            view = view[written:]
+        try:
+            while view:
+                written = os.write(self._descriptor, view)
+                self._size += written
+                self._torn = written < len(view)
+                view = view[written:]
+        except OSError:
+            if self._size > size and self._take_back(size):
+                self._torn = torn
+            raise
         return moved
+
+    def _take_back(self, size: int) -> bool:
+        """Cut off the beginning of lines that did not fit: whoever reads the file finds whole lines."""
+        try:
+            if os.fstat(self._descriptor).st_size == self._size:
+                os.ftruncate(self._descriptor, size)
+                self._size = size
+                return True
+        except OSError:  # a pipe; why the lines did not fit is what the caller shall hear
+            return False
+        return False
 
     def close(self) -> None:
         """Close the descriptor; the next write opens it again."""

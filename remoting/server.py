@@ -45,6 +45,10 @@ __all__ = [
 log = logging.getLogger("rocketmq.remoting")
 
 HANDSHAKE_TIMEOUT_S = 10.0
+SILENCE_S = 0.1
+"""Time without traffic after which nobody is taken to be sending to a port that drains."""
+SILENCE_LIMIT_S = 1.0
+"""Longest wait for that: clients who do not know 1500 go on sending."""
 _ACCEPT_BATCH = 64
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 _TLS_FIRST_BYTE = b"\x16"
@@ -299,8 +303,8 @@ class SubServer:
 
         From now on no connection is accepted and requests of newer clients (above V5_3_1) are answered with
         1500 (GO_AWAY); older clients, who do not know that code, are served on. When nothing is in flight any
-        more, or after `timeout_s`, the held requests of newer clients get 1500 as well, the answers are sent
-        out, and the connections are closed.
+        more, or after `timeout_s`, the held requests of newer clients get 1500 as well. When all is silent
+        and the answers are sent out, the connections are closed.
 
         Cancellation leaves the port draining; closing it is then up to the caller.
         """
@@ -313,6 +317,8 @@ class SubServer:
         with self.cork.corked():
             for connection in list(self.connections):
                 connection.send_away()
+        with trio.move_on_at(min(deadline, trio.current_time() + SILENCE_LIMIT_S)):
+            await self._until_silent()
         with trio.move_on_at(deadline):
             await self._until_none(lambda connection: connection.queued_bytes)
         left = sum(connection.in_flight for connection in self.connections)
@@ -321,6 +327,18 @@ class SubServer:
         for connection in list(self.connections):
             connection.close("the server goes away")
         self._finished.set()
+
+    async def _until_silent(self) -> None:
+        """Returns when no connection had traffic for a moment: who sends has had a 1500 by then and is away.
+
+        A request that is under way when its connection closes may be lost on its caller. Java's client even
+        forgets it when another of its threads is the first to notice the end, and waits out its time limit.
+        """
+        while self.connections:
+            silent_at = max(connection.last_active for connection in self.connections) + SILENCE_S
+            if trio.current_time() >= silent_at:
+                return
+            await trio.sleep_until(silent_at)
 
     async def _until_none(self, left: Callable[[Connection], int]) -> None:
         while any(left(connection) for connection in self.connections):

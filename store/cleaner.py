@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -200,6 +201,8 @@ class Cleaner:
             nursery.start_soon(self._watch_forever)
 
     async def _clean_forever(self) -> None:
+        # The stores of a process do not all clean at the same moment, with a thread each.
+        part = zlib.crc32(self._consume_queue_path.encode()) / (1 << 32)
         while True:
             self._wake = trio.Event()
             forced = 0
@@ -207,12 +210,13 @@ class Cleaner:
                 forced = await in_service_thread(self.pass_once)
             except StoreError as error:
                 log.error("disk space cannot be measured or expired files not be deleted: %s", error)
-            await wait_configured(partial(self._pause_s, forced), self._wake)
+            await wait_configured(partial(self._pause_s, forced, part), self._wake)
+            part = 1.0
 
-    def _pause_s(self, forced: int) -> float:
+    def _pause_s(self, forced: int, part: float) -> float:
         """Soon again when files went that were not expired: their space is free from the next pass on."""
         interval_s = self._config.clean_resource_interval / 1000
-        return min(_REFUSED_LOOK_S, interval_s) if forced else interval_s
+        return min(_REFUSED_LOOK_S, interval_s) if forced else interval_s * part
 
     async def _watch_forever(self) -> None:
         while True:

@@ -163,11 +163,17 @@ class MessageStore:
             self._reservation.release()
             self._reservation = None
 
-    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def load(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        considerate: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Open and recover; blocking, for a worker thread.
 
         Args:
             progress: Called with (bytes done, bytes in all) while the log is read.
+            considerate: Asked in this thread whether others of the process have work to do: recovery then
+                makes short turns.
 
         Raises:
             StoreError: the directory cannot be used; nothing was given up.
@@ -200,6 +206,7 @@ class MessageStore:
             check_crc=self.config.check_crc_on_recover,
             write_behind=self._behind.write_if_possible,
             progress=progress,
+            considerate=considerate,
         ).run()
         self._behind.write_if_possible()
         self._last_store_timestamp = self._dispatcher.timestamp = self._flush.flushed_timestamp = (

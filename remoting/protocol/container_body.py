@@ -79,4 +79,5 @@ class ContainerStatus(Body, frozen=True, kw_only=True):
     dropped_log_lines: int = 0
     brokers: list[BrokerStatus] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What concerns several brokers, as shares of a partition that add up to more than all of it."""
+    """What concerns several brokers or the process: shares of a partition that add up to more than all of it,
+    log files that take no lines."""

@@ -24,5 +24,16 @@ def free_port() -> int:
 
     From below the range that the system gives to outgoing connections, so it stays free.
     """
-    candidates = random.sample(range(20_000, 30_000), 100)
-    return next(port for port in candidates if all(_is_free(port + step) for step in (-2, 0, 2)))
+    return _free_ports(1)[0]
+
+
+@pytest.fixture
+def free_ports() -> list[int]:
+    """Several ports as `free_port`, far enough from each other for a broker each."""
+    return _free_ports(5)
+
+
+def _free_ports(count: int) -> list[int]:
+    candidates = random.sample(range(20_000, 30_000, 10), 200)
+    steps = (-2, 0, 1, 2)
+    return [port for port in candidates if all(_is_free(port + step) for step in steps)][:count]

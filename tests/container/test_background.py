@@ -114,8 +114,6 @@ class Breaks:
 
     def before_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None: ...
 
-    def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None: ...
-
     def after_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None:
         self.broker = broker
 
@@ -179,8 +177,6 @@ class Interrupts:
         self.broker = broker
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         self.heard.wait()
-
-    def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None: ...
 
     def after_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None: ...
 

@@ -191,6 +191,12 @@ REFUSED_AT_START = [
     "quotaPercentForDiskPartition=0.5\nreplicasPerDiskPartition=3",
     "quotaPercentForDiskPartition=1.5",
     "listenPort=70000",
+    "listenPort=2",
+    "listenPort=65535",
+    "fastListenPort=10911",
+    "haListenPort=10911",
+    "haListenPort=10909",
+    "brokerPermission=9",
 ]
 
 
@@ -215,6 +221,13 @@ def test_a_contradiction_of_values_that_came_one_after_the_other_is_refused(tmp_
     with pytest.raises(ConfigError, match="contradict each other"):
         configuration.update(b"replicasPerDiskPartition=3\n")
     configuration.update(b"quotaPercentForDiskPartition=1\nreplicasPerDiskPartition=3\n")
+
+
+def test_a_low_listening_port_needs_a_fast_port_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"broker\.conf:1: key 'listenPort': there is no port two below 2"):
+        plan(tmp_path, "listenPort=2\n")
+    assert plan(tmp_path, "listenPort=2\nfastListenPort=10\n").config.fast_listen_port == 10
+    assert list(plan(tmp_path, "listenPort=65535\nhaListenPort=10\n").ports()) == [65535, 65533, 10]
 
 
 def test_contradicting_shares_are_refused_with_their_line(tmp_path: Path) -> None:

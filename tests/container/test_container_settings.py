@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from configuration import ConfigError
 from container import BootRefusedError, broker_paths, name_server_list, read_settings
 
 
@@ -37,10 +38,24 @@ def test_name_servers_are_separated_by_semicolons() -> None:
     assert name_server_list(None) == []
 
 
-def test_broker_files_are_looked_for_beside_the_containers_file_first(tmp_path: Path) -> None:
+def test_broker_files_are_looked_for_beside_the_containers_file_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.conf").write_text("")
-    assert broker_paths("a.conf:b.conf", tmp_path) == [tmp_path / "a.conf", Path("b.conf")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    assert broker_paths("a.conf:b.conf", tmp_path) == [tmp_path / "a.conf", tmp_path / "b.conf"]
+    assert broker_paths("a.conf:b.conf", tmp_path / "sub") == [Path("a.conf"), tmp_path / "sub" / "b.conf"]
     assert broker_paths("a.conf", None) == [Path("a.conf")]
+
+
+def test_odd_lists_of_files(tmp_path: Path) -> None:
+    file, link = tmp_path / "a.conf", tmp_path / "link.conf"
+    file.write_text("")
+    link.symlink_to(file)
+    assert broker_paths(f":: {file} :{file}:{link}: :", None) == [file]
+    assert broker_paths("~nobody-has-this-name/a.conf", None) == [Path("~nobody-has-this-name/a.conf")]
+    assert broker_paths("~/a.conf", tmp_path) == [Path.home() / "a.conf"]
 
 
 def test_updates_go_to_the_file_it_came_from_and_may_not_name_the_brokers(tmp_path: Path) -> None:
@@ -50,3 +65,24 @@ def test_updates_go_to_the_file_it_came_from_and_may_not_name_the_brokers(tmp_pa
     configuration.update(b"restartBackoffMillis=5000\n")
     assert path.read_text() == "# mine\nlistenPort=20811\nrestartBackoffMillis=5000\n"
     assert (tmp_path / "container.conf.bak").read_text() == "# mine\nlistenPort=20811\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("listenPort=2\n", "key 'listenPort': there is no port two below 2"),
+        ("embeddedNamesrvListenPort=20811\n", "20811 is the container's listenPort"),
+        ("embeddedNamesrvListenPort=20809\n", "20809 is the container's fast port"),
+        ("namesrvAddr=nowhere\n", "illegal"),
+    ],
+)
+def test_no_update_keeps_the_process_from_starting_again(tmp_path: Path, text: str, wrong: str) -> None:
+    served, refused = tmp_path / "container.conf", tmp_path / "refused.conf"
+    served.write_text("listenPort=20811\nembeddedNamesrv=true\n")
+    refused.write_text(served.read_text() + text)
+    with pytest.raises((BootRefusedError, ConfigError), match=wrong):
+        read_settings(refused, environ={})
+    configuration = read_settings(served, environ={}).configuration()
+    with pytest.raises(ConfigError, match=wrong):
+        configuration.update(text.encode())
+    assert served.read_text() == "listenPort=20811\nembeddedNamesrv=true\n"

@@ -14,7 +14,7 @@ from tests.embedding_page import REPOSITORY, run_pytest, sections, write_section
 if TYPE_CHECKING:
     from pathlib import Path
 
-OURS = ["unittest", "trio", "Keys of the brokers"]
+OURS = ["unittest", "trio", "Keys of the brokers", "Brokers that come and go"]
 WITH_CLIENTS_OF_OTHERS = ["Plain pytest", "A child process", "JUnit"]
 
 

@@ -472,6 +472,8 @@ async def test_a_log_disk_that_takes_nothing_stops_no_broker(tmp_path: Path) -> 
         assert (await client.invoke(address_of(inner), a_send("T", b"x"), 5000)).code == 0
         assert await trio.to_thread.run_sync(logs.flush)
         counts = logs.statistics()
+        warnings = (await container.status()).warnings
     assert counts is not None
+    assert any("broker.log were lost: File exists" in warning for warning in warnings), warnings
     assert counts.written_lines == 0
     assert counts.dropped_by("DefaultCluster_a_0") > 0

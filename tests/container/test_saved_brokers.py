@@ -13,10 +13,13 @@ from container import BrokerContainer, BrokerState, read_plan, read_settings
 from container.broker_files import broker_paths
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     import pytest
+
+    from container import BrokerPlan
+    from store import FileSystem
 
 
 def container_file(directory: Path, text: str, name: str = "container.conf") -> Path:
@@ -30,11 +33,20 @@ def container_file(directory: Path, text: str, name: str = "container.conf") -> 
 
 
 @asynccontextmanager
-async def started(path: Path) -> AsyncIterator[BrokerContainer]:
-    """The container of a file, as the command starts it."""
+async def started(
+    path: Path,
+    *,
+    files: FileSystem | None = None,
+    plans: Sequence[BrokerPlan] | None = None,
+    made: Callable[[BrokerContainer], object] = id,
+) -> AsyncIterator[BrokerContainer]:
+    """The container of a file, as the command starts it; `plans` stand for the option -b."""
     settings = read_settings(path, environ={})
     listed = settings.config.broker_config_paths or ""
-    container = BrokerContainer(settings, [read_plan(one) for one in broker_paths(listed, path.parent)])
+    if plans is None:
+        plans = [read_plan(one) for one in broker_paths(listed, path.parent)]
+    container = BrokerContainer(settings, plans, files=files)
+    made(container)
     async with trio.open_nursery() as nursery:
         await nursery.start(container.run)
         yield container

@@ -14,6 +14,7 @@ import pytest
 import logs
 from logs import LogSettings
 from logs.rotation import RotatingFile, compress_old
+from tests.small_disks import KINDS, Filler, small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,3 +158,48 @@ def test_two_writers_of_one_path_lose_no_line(tmp_path: Path) -> None:
         writer.close()
     older = b"".join(gzip.decompress(path.read_bytes()) for path in (tmp_path / "otherdays").iterdir())
     assert sorted(map(int, (older + log.read_bytes()).split())) == list(range(200))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, kind: str) -> None:
+    with small_disk(kind, tmp_path, 4 << 20) as disk:
+        file, written, is_full = RotatingFile(disk / "broker.log"), 0, False
+        line, filler = b"x" * 998 + b"|\n", Filler(disk)
+        filler.leave(20_000)
+        while not is_full:
+            try:
+                file.write(3 * line, max_size_bytes=1 << 30)
+                written += 3
+            except OSError as error:
+                is_full = error.errno == errno.ENOSPC
+        assert written > 0
+        assert (disk / "broker.log").read_bytes() == written * line
+        filler.remove()
+        file.write(line, max_size_bytes=1 << 30)
+        assert (disk / "broker.log").read_bytes() == (written + 1) * line
+        file.close()
+
+
+def test_a_line_that_another_process_wrote_behind_a_torn_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, other = tmp_path / "broker.log", RotatingFile(tmp_path / "broker.log")
+    file = RotatingFile(log)
+    write = os.write
+
+    def short(descriptor: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", full)
+        return write(descriptor, data[:4])
+
+    def full(*_: object) -> int:
+        monkeypatch.setattr(os, "write", write)
+        other.write(b"other\n", max_size_bytes=1 << 30)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", short)
+    with pytest.raises(OSError, match="No space left"):
+        file.write(b"torn line\n", max_size_bytes=1 << 30)
+    file.write(b"whole\n", max_size_bytes=1 << 30)
+    assert log.read_bytes() == b"tornother\n\nwhole\n"
+    for one in (file, other):
+        one.close()

@@ -179,9 +179,9 @@ def test_a_full_disk_drops_lines_and_goes_on_after(tmp_path: Path, monkeypatch: 
         )
     LOG.info("three")
     written = lines(tmp_path / "broker.log")
-    assert [len(written), len(written[1])] == [4, 3]
-    assert written[2].endswith("1 log lines were dropped: No space left on device")
-    assert written[3].endswith("- three")
+    assert len(written) == 3
+    assert written[1].endswith("1 log lines were dropped: No space left on device")
+    assert written[2].endswith("- three")
     assert counts().dropped_disk == 1
     assert counts().refused_files == ()
 
