@@ -265,6 +265,7 @@ class Producer:
                 )
             failed_broker = chosen.broker_name
             self._routes.forget(topic)
+            self._routes.forget(AUTO_CREATE_TOPIC_KEY_TOPIC)  # a topic that nobody has yet goes by its route
         raise SendFailed(topic, attempts)
 
     async def _choose(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
-
-import cattrs
 
 from configuration.fields import to_text
 
 if TYPE_CHECKING:
+    import cattrs
+
     from configuration.fields import Setting
 
 __all__ = ["convert"]
@@ -38,7 +39,7 @@ def convert(setting: Setting, value: object) -> Any:
             return _items(value, setting.separator)
         if setting.kind is str and isinstance(value, list):
             value = setting.separator.join(value)
-        found: Any = _CONVERTER.structure(value, setting.kind)
+        found: Any = _converter().structure(value, setting.kind)
     except (ValueError, TypeError):
         shown = "the value" if setting.secret else f"'{to_text(value)}'"
         raise ValueError(f"{shown} is not {setting.allowed()}") from None
@@ -87,11 +88,15 @@ def _to_str(value: object, _: type) -> str:
     raise ValueError
 
 
-_CONVERTER = cattrs.Converter()
-_CONVERTER.register_structure_hook(int, _to_int)
-_CONVERTER.register_structure_hook(float, _to_float)
-_CONVERTER.register_structure_hook(bool, _to_bool)
-_CONVERTER.register_structure_hook(str, _to_str)
-_CONVERTER.register_structure_hook_func(
-    lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), lambda value, kind: kind(value)
-)
+@cache
+def _converter() -> cattrs.Converter:
+    """Imported when something is read from a file, so that clients, which read none, start sooner."""
+    import cattrs
+
+    converter = cattrs.Converter()
+    for kind, hook in ((int, _to_int), (float, _to_float), (bool, _to_bool), (str, _to_str)):
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_func(
+        lambda kind: isinstance(kind, type) and issubclass(kind, enum.Enum), lambda value, kind: kind(value)
+    )
+    return converter

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -101,7 +101,7 @@ class JavaKey:
 @cache
 def _table() -> dict[str, dict[str, JavaKey]]:
     found: dict[str, dict[str, JavaKey]] = {}
-    text = files("configuration").joinpath("java_keys.tsv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("java_keys.tsv").read_text(encoding="utf-8")
     for line in text.splitlines():
         key = JavaKey(*line.split("\t"))
         found.setdefault(key.java_class, {})[key.key] = key

@@ -33,8 +33,6 @@ class BrokerGarbage:
     def before_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None:
         trio.lowlevel.spawn_system_task(self._collect_after, broker.wait_closed)
 
-    def recovering(self, broker: InnerBroker, done_bytes: int, total_bytes: int) -> None: ...
-
     def after_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None: ...
 
     async def _collect_after(self, closed: Callable[[], Awaitable[None]]) -> None:

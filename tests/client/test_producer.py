@@ -6,6 +6,7 @@ import pytest
 from scripted_peers import NAME_SERVER, ScriptedPeers, fails, ok, refused, route_of
 
 from client import AnswerError, ClientError, Message, NotFound, Producer, SendFailed, SendStatus
+from client.routes import Routes
 from client.unique_id import UniqueIds
 from remoting.errors import ConnectError
 from remoting.protocol.body import MessageQueue
@@ -111,8 +112,6 @@ async def test_a_topic_without_route_borrows_the_template_topics_queues() -> Non
 
     peers.on(NAME_SERVER, ROUTE, route)
     remote = peers.remote()
-    from client.routes import Routes
-
     sender = Producer(remote, Routes(remote), "P", first_turn=0)
     for _ in range(5):
         await sender.send(Message(topic="New", body=b""))
@@ -120,12 +119,29 @@ async def test_a_topic_without_route_borrows_the_template_topics_queues() -> Non
     assert queues == ["0", "1", "2", "3", "0"]
 
 
+async def test_a_new_topic_goes_to_the_broker_that_came_for_the_one_that_went() -> None:
+    peers = ScriptedPeers()
+    peers.on("a:10911", SEND, STORED, fails(ConnectError("a:10911 is down")))
+    peers.on("b:10911", SEND, STORED)
+    there = {"a": 4}
+
+    def route(request):  # type: ignore[no-untyped-def]
+        if request.ext_fields["topic"] == "TBW102":
+            return ok(body=route_of(**there))(request)
+        return refused(17)(request)
+
+    peers.on(NAME_SERVER, ROUTE, route)
+    remote = peers.remote()
+    sender = Producer(remote, Routes(remote), "P")
+    assert (await sender.send(Message(topic="New", body=b""))).queue.broker_name == "a"
+    there = {"b": 4}
+    assert (await sender.send(Message(topic="New", body=b""))).queue.broker_name == "b"
+
+
 async def test_nobody_serves_the_topic() -> None:
     peers = ScriptedPeers()
     peers.on(NAME_SERVER, ROUTE, refused(17))
     remote = peers.remote()
-    from client.routes import Routes
-
     with pytest.raises(NotFound, match="route for topic New"):
         await Producer(remote, Routes(remote), "P").send(Message(topic="New", body=b""))
 

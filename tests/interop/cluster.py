@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from tests.interop.peers import JavaPeer
 
-__all__ = ["CONTAINER_LAUNCHER", "Cluster", "JavaCluster", "OurCluster", "broker_settings"]
+__all__ = [
+    "CONTAINER_LAUNCHER",
+    "Cluster",
+    "JavaCluster",
+    "OurCluster",
+    "broker_settings",
+    "our_environment",
+    "start_java_namesrv",
+    "start_our_namesrv",
+    "write_properties",
+]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONTAINER_LAUNCHER = REPOSITORY / "bin" / "mqbrokercontainer"
@@ -91,7 +101,8 @@ def broker_settings(
     }
 
 
-def _write_properties(path: Path, settings: Mapping[str, object]) -> Path:
+def write_properties(path: Path, settings: Mapping[str, object]) -> Path:
+    """Writes `key=value` lines; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
     return path
@@ -108,7 +119,7 @@ def our_environment(home: Path) -> dict[str, str]:
 
 def start_our_namesrv(home: Path, port: int) -> ChildProcess:
     """Our name server alone, from `bin/mqnamesrv`."""
-    file = _write_properties(home / "namesrv.conf", {"listenPort": port})
+    file = write_properties(home / "namesrv.conf", {"listenPort": port})
     server = ChildProcess(
         "our-namesrv",
         [str(NAMESRV_LAUNCHER), "-c", str(file)],
@@ -166,7 +177,7 @@ class OurCluster:
         container_port, broker_port = free_port_pair(), free_port_pair()
         self.container_address = f"127.0.0.1:{container_port}"
         self.broker_address = f"127.0.0.1:{broker_port}"
-        broker_file = _write_properties(
+        broker_file = write_properties(
             home / "broker.conf",
             broker_settings(
                 cluster=self.name,
@@ -185,7 +196,7 @@ class OurCluster:
         }
         if self._embeds:
             container["embeddedNamesrvListenPort"] = name_server_port
-        self._file = _write_properties(home / "broker-container.conf", container)
+        self._file = write_properties(home / "broker-container.conf", container)
         self._process: ChildProcess | None = None
 
     @property

@@ -71,6 +71,11 @@ def cpp_client() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def junit_libraries() -> Path:
+    return _peer(peers.junit)
+
+
+@pytest.fixture(scope="session")
 def work_directory() -> Iterator[Path]:
     """Homes and stores of all children; kept when MQBC_KEEP names a directory."""
     kept = os.environ.get("MQBC_KEEP")

@@ -25,7 +25,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["JavaPeer", "PeerUnavailableError", "cpp_python", "go_client", "java", "node_client"]
+__all__ = ["JavaPeer", "PeerUnavailableError", "cpp_python", "go_client", "java", "junit", "node_client"]
 
 _HERE = Path(__file__).parent
 _RESOLVE_TIMEOUT_S = 600
@@ -102,11 +102,9 @@ def _resolved(name: str, sources: Sequence[Path], make: Callable[[Path], None]) 
     return directory
 
 
-@functools.cache
-def _java_libraries() -> Path:
-    """The jars of the pom, fetched by Maven."""
+def _maven_libraries(name: str, pom: Path) -> Path:
+    """The jars that a pom depends on, fetched by Maven."""
     maven = _tool("mvn")
-    pom = _HERE / "java" / "pom.xml"
 
     def make(directory: Path) -> None:
         shutil.copy(pom, directory / "pom.xml")
@@ -121,7 +119,18 @@ def _java_libraries() -> Path:
             cwd=directory,
         )
 
-    return _resolved("java-libraries", [pom], make) / "lib"
+    return _resolved(name, [pom], make) / "lib"
+
+
+@functools.cache
+def _java_libraries() -> Path:
+    return _maven_libraries("java-libraries", _HERE / "java" / "pom.xml")
+
+
+@functools.cache
+def junit() -> Path:
+    """The directory with JUnit's console launcher and everything it needs."""
+    return _maven_libraries("junit", _HERE / "junit" / "pom.xml")
 
 
 @functools.cache

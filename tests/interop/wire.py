@@ -48,11 +48,18 @@ def ask_raw(connection: socket.socket, header: bytes, body: bytes = b"") -> Answ
     return Answer(json.loads(data[4 : 4 + header_length]), data[4 + header_length :])
 
 
-def ask(address: str, code: int, ext_fields: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+def ask(
+    address: str,
+    code: int,
+    ext_fields: dict[str, str] | None = None,
+    body: bytes = b"",
+    *,
+    timeout_s: float = 5,
+) -> Answer:
     """One request over a connection of its own.
 
     Raises:
-        OSError: No connection, or none that lasts for the answer (5 s).
+        OSError: No connection, or none that lasts for the answer.
     """
     host, _, port = address.rpartition(":")
     header = {
@@ -64,7 +71,7 @@ def ask(address: str, code: int, ext_fields: dict[str, str] | None = None, body:
         "extFields": ext_fields or {},
         "serializeTypeCurrentRPC": "JSON",
     }
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
         return ask_raw(connection, json.dumps(header).encode(), body)
 
 

@@ -79,6 +79,23 @@ def test_drawn_tables_keep_whole_names_and_read_no_markup() -> None:
     assert "[red]x" in stream.getvalue()
 
 
+def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, *rows: tuple[object, ...]) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = io.StringIO()
+    Output(Mode.RICH, stream, io.StringIO()).table(TABLE, rows)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_one_long_text_is_folded_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(40, monkeypatch, ("x" * 50, 1), ("y", 2))
+    assert lines == [f"Name{' ' * 31}Count", f"{'x' * 33}{' ' * 6}1", "x" * 17, f"y{' ' * 38}2"]
+
+
+def test_what_cannot_be_folded_legibly_is_left_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(20, monkeypatch, ("127.0.0.1:10911", "ASYNC_MASTER"))
+    assert lines == ["Name                    Count", "127.0.0.1:10911  ASYNC_MASTER"]
+
+
 def test_failures_are_counted_and_go_elsewhere() -> None:
     stream, errors = io.StringIO(), io.StringIO()
     out = Output(Mode.PLAIN, stream, errors)

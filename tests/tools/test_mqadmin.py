@@ -429,9 +429,9 @@ async def test_a_bad_retry_policy_changes_nothing(peer: Peer, policy: str) -> No
 
 async def test_delete_sub_group(peer: Peer) -> None:
     result = await run(peer, "deleteSubGroup", "-c", "DefaultCluster", "-g", "GroupX", "-r", "true")
-    assert result.output.splitlines()[0] == (
+    assert result.output == (
         f"delete subscription group [GroupX] from broker [{peer.address}] "
-        "in cluster [DefaultCluster] success."
+        "in cluster [DefaultCluster] success.\n"
     )
     (request,) = peer.asked(207)
     assert request.ext_fields == {"groupName": "GroupX", "cleanOffset": "true"}
@@ -694,6 +694,28 @@ async def test_send_message_says_why_it_failed(peer: Peer) -> None:
     assert len(peer.asked(310)) == 3
 
 
+async def test_a_broker_may_be_chosen_without_a_queue(peer: Peer) -> None:
+    result = await run(peer, "sendMessage", "-t", "Hello", "-p", "b", "-b", "broker-a")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split()[0] == "broker-a"
+    peer.requests.clear()
+    absent = await run(peer, "sendMessage", "-t", "Hello", "-p", "b", "-b", "nobody")
+    assert (absent.exit_code, peer.asked(310)) == (1, [])
+    sentence = "broker nobody has no queue of topic Hello that can be written"
+    assert absent.stderr == f"mqadmin: sendMessage: {sentence}\n"
+
+
+@pytest.mark.parametrize("permission", ["8", "9", "-1"])
+@pytest.mark.parametrize(
+    "command", [("updateTopic", "-t", "Hello"), ("updateTopicPerm", "-t", "Hello")], ids=lambda each: each[0]
+)
+async def test_a_permission_that_is_none_changes_nothing(
+    peer: Peer, command: tuple[str, ...], permission: str
+) -> None:
+    result = await run(peer, *command, "-b", peer.address, "-p", permission)
+    assert (result.exit_code, peer.asked(17)) == (2, [])
+
+
 async def test_a_queue_needs_its_broker(peer: Peer) -> None:
     assert (await run(peer, "sendMessage", "-t", "Hello", "-p", "b", "-i", "1")).exit_code == 2
 
@@ -805,6 +827,11 @@ async def test_write_permission(peer: Peer) -> None:
         assert result.output == (
             f"{verb} write perm of broker[broker-a] in name server[{peer.address}] OK, 20\n"
         )
+    peer.answer(205, wipeTopicCount="0")
+    absent = await run(peer, "wipeWritePerm", "-b", "nobody")
+    assert absent.stdout.endswith("OK, 0\n")
+    assert absent.stderr == "mqadmin: wipeWritePerm: no name server has a topic of broker nobody\n"
+    assert absent.exit_code == 1
     peer.answer(205, response=1, remark="no")
     failed = await run(peer, "wipeWritePerm", "-b", "broker-a")
     assert failed.exit_code == 1

@@ -368,6 +368,9 @@ async def test_sends_that_fail_are_counted_and_end_with_1(peer: Peer) -> None:
 
 
 async def test_no_probe_creates_a_topic(peer: Peer) -> None:
+    done = await run(peer, "sendMsgStatus", "-b", "nobody")
+    assert (done.exit_code, peer.asked(310)) == (1, [])
+    assert done.stderr == "mqadmin: sendMsgStatus: there is no broker nobody (known: broker-a)\n"
     done = await run(peer, "checkMsgSendRT", "-t", "Nowhere")
     assert (done.exit_code, peer.asked(310)) == (1, [])
     assert done.stderr == "mqadmin: checkMsgSendRT: no name server has a route for topic Nowhere\n"

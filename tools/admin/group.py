@@ -20,6 +20,7 @@ from tools.admin.command import (
     targets,
 )
 from tools.admin.java_text import to_string
+from tools.admin.output import Mode
 from tools.admin.topic import delete_topic_everywhere, parse_attributes
 
 if TYPE_CHECKING:
@@ -250,8 +251,8 @@ async def delete_sub_group(
             except (ClientError, CommandFailed, RemotingError) as fault:
                 context.failed(f"deleteSubGroup: {fault}")
                 continue
-            context.out.line(f"delete topic [{topic}] from cluster [{cluster.strip()}] success.")
-            context.out.line(f"delete topic [{topic}] from NameServer success.")
+            if context.out.mode is Mode.RICH:  # Java does not mention them
+                context.out.line(f"delete topic [{topic}] from cluster [{cluster.strip()}] success.")
     context.out.value({"group": group, "addresses": done})
 
 

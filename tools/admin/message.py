@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING
 
 import click
 
+from client import routing
 from client.message import Message, plain_body
 from client.pull import TOOLS_CONSUMER_GROUP, PullStatus
 from client.trace import trace_send
@@ -51,8 +53,10 @@ _timestamp = _Timestamp()
 @click.option("body", "-p", "--body", required=True, help="The body, sent as UTF-8.")
 @click.option("keys", "-k", "--key", help="Keys, joined by spaces.")
 @click.option("tags", "-c", "--tags", help="Tags.")
-@click.option("broker_name", "-b", "--broker", help="With -i: name of the broker.")
-@click.option("queue_id", "-i", "--qid", type=click.IntRange(0), help="With -b: number of the queue.")
+@click.option("broker_name", "-b", "--broker", help="Name of the broker. [default: any that has the topic]")
+@click.option(
+    "queue_id", "-i", "--qid", type=click.IntRange(0), help="With -b: number of the queue. [default: any]"
+)
 @click.option(
     "trace",
     "-m",
@@ -80,8 +84,8 @@ async def send_message(
         keys=tuple(keys.split()) if keys else (),
     )
     queue = None
-    if broker_name is not None and queue_id is not None:
-        queue = MessageQueue(message.topic, broker_name.strip(), queue_id)
+    if broker_name is not None:
+        queue = await _queue_of(context, message.topic, broker_name.strip(), queue_id)
     group = str(time.time_ns() // 1_000_000)
     producer = context.admin.producer(group)
     begin = time.monotonic()
@@ -103,6 +107,19 @@ async def send_message(
     )
     if trace:
         await trace_send(context.admin, group, message, result, took_ms)
+
+
+async def _queue_of(
+    context: AdminContext, topic: str, broker_name: str, queue_id: int | None
+) -> MessageQueue:
+    """The chosen queue of a broker, or any. (Java sends to any broker when no queue is chosen.)"""
+    if queue_id is not None:
+        return MessageQueue(topic, broker_name, queue_id)
+    queues = routing.publish_queues(topic, await context.admin.route(topic))
+    found = [queue for queue in queues if queue.broker_name == broker_name]
+    if not found:
+        raise CommandFailed(f"broker {broker_name} has no queue of topic {topic} that can be written")
+    return random.choice(found)  # noqa: S311 - any will do
 
 
 @admin_command("printMsg")

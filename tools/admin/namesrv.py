@@ -69,6 +69,8 @@ async def _change_write_perm(
             context.failed(f"{verb}WritePerm: {fault}")
         else:
             context.out.line(f"{subject} OK, {topics[name_server]}")
+    if topics and not any(topics.values()):
+        context.failed(f"{verb}WritePerm: no name server has a topic of broker {broker_name}")
     context.out.value({"brokerName": broker_name, "changedTopics": topics})
 
 

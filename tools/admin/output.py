@@ -114,21 +114,31 @@ class Output:
             self._draw(table, rows)
 
     def _draw(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        from rich.cells import cell_len
         from rich.console import Console
         from rich.table import Table as RichTable
         from rich.text import Text
 
+        headings = [heading.lstrip("#") for heading in table.headings]
+        texts = [["" if cell is None else str(cell).strip() for cell in row] for row in rows]
+        widths = [max(map(cell_len, column)) for column in zip(headings, *texts, strict=True)]
+        console = Console(file=self.stream)
+        folded, console.width = _fitted(widths, console.width)
         drawn = RichTable(header_style="bold", box=None, pad_edge=False)
-        for index, heading in enumerate(table.headings):
+        for index, heading in enumerate(headings):
             justify = "right" if index in table.numeric else "left"
-            drawn.add_column(heading.lstrip("#"), justify=justify, overflow="fold")  # type: ignore[arg-type]
-        for row in rows:
-            texts = ["" if cell is None else str(cell).strip() for cell in row]
-            styles = [table.styles.get(index, {}).get(text, "") for index, text in enumerate(texts)]
-            drawn.add_row(*(Text(text, style) for text, style in zip(texts, styles, strict=True)))
+            drawn.add_column(
+                heading,
+                justify=justify,  # type: ignore[arg-type]
+                overflow="fold",
+                no_wrap=index != folded,
+            )
+        for row in texts:
+            styles = [table.styles.get(index, {}).get(text, "") for index, text in enumerate(row)]
+            drawn.add_row(*(Text(text, style) for text, style in zip(row, styles, strict=True)))
         if self.busy is not None:
             self.busy.make_room()
-        Console(file=self.stream).print(drawn)
+        console.print(drawn)
 
     def value(self, value: Any) -> None:
         """The command's whole result as one indented JSON document; nothing in the other modes."""
@@ -174,6 +184,27 @@ class Output:
             for done, item in enumerate(items):
                 tell(done, len(items))
                 yield item
+
+
+_GAP = 2
+_LEAST_FOLDED = 24
+"""Narrower a text is not to be read any more."""
+
+
+def _fitted(widths: Sequence[int], room: int) -> tuple[int | None, int]:
+    """How a table with columns of these widths is put into lines of `room` characters.
+
+    The widest column is folded if that is enough. Otherwise lines are longer than the terminal, which then
+    breaks them: names and numbers in slices of a few characters each would be unreadable.
+
+    Returns:
+        The index of the column to fold, None for none, and the width of the table.
+    """
+    needed = sum(widths) + _GAP * (len(widths) - 1)
+    widest = max(range(len(widths)), key=lambda index: widths[index])
+    if needed > room >= needed - widths[widest] + _LEAST_FOLDED:
+        return widest, room
+    return None, max(needed, room)
 
 
 def _nobody_watches(done: float, total: float | None) -> None:

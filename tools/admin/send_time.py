@@ -65,6 +65,9 @@ def _producer(context: AdminContext, group: str | None = None) -> Producer:
 async def send_msg_status(context: AdminContext, topic: str, size: int, count: int) -> None:
     """One message goes first and is not shown: it opens the connection."""
     topic = topic.strip()
+    brokers = (await context.admin.cluster_info()).broker_addr_table
+    if topic not in brokers:  # a send would make a topic of that name, somewhere
+        raise CommandFailed(f"there is no broker {topic} (known: {', '.join(sorted(brokers)) or 'none'})")
     producer = _producer(context, _STATUS_GROUP)
     await producer.send(_words(topic, _FIRST_SIZE_BYTES))
     message = _words(topic, size)

@@ -27,7 +27,10 @@ from tools.admin.output import Mode, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["COMMANDS", "delete_topic_everywhere", "parse_attributes"]
+__all__ = ["COMMANDS", "TOPIC_PERMISSION", "delete_topic_everywhere", "parse_attributes"]
+
+TOPIC_PERMISSION = click.IntRange(0, 7)
+"""4 read, 2 write, 1 passed on to topics made from it; Java's tool refuses the rest as well."""
 
 _LIST = Table(
     ("#Cluster Name", "#Topic", "#Consumer Group"),
@@ -227,7 +230,7 @@ def topic_config_text(config: TopicConfig) -> str:
     "permission",
     "-p",
     "--perm",
-    type=click.IntRange(0, 15),
+    type=TOPIC_PERMISSION,
     default=6,
     show_default=True,
     help="2 write, 4 read, 6 both.",

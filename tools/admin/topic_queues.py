@@ -16,7 +16,7 @@ from remoting.json_dialect import dumps
 from remoting.protocol.admin_body import TopicConfig
 from tools.admin.command import AdminContext, CommandFailed, admin_command, broker_or_cluster, one_target
 from tools.admin.output import Mode, Table
-from tools.admin.topic import topic_config_text
+from tools.admin.topic import TOPIC_PERMISSION, topic_config_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ _ALLOCATION = Table(("#Client", "#Broker Name", "#QID"), "%s  %s  %s", "%s  %s  
 @broker_or_cluster
 @click.option("topic", "-t", "--topic", required=True, help="Name of the topic.")
 @click.option(
-    "permission", "-p", "--perm", type=click.IntRange(0, 15), required=True, help="2 write, 4 read, 6 both."
+    "permission", "-p", "--perm", type=TOPIC_PERMISSION, required=True, help="2 write, 4 read, 6 both."
 )
 async def update_topic_perm(
     context: AdminContext, address: str | None, cluster: str | None, topic: str, permission: int

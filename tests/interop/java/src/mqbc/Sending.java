@@ -10,6 +10,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.zip.CRC32;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendCallback;
@@ -46,6 +47,7 @@ final class Sending {
             producer = new DefaultMQProducer(group);
             producer.setNamesrvAddr(nameServer);
             producer.setInstanceName("driver-" + group);
+            producer.setVipChannelEnabled(arguments.getBooleanValue("vipChannel"));
             producer.start();
             producers.put(group, producer);
         }
@@ -148,25 +150,29 @@ final class Sending {
     }
 
     private Object loadStart(JSONObject arguments) throws Exception {
-        Load load = new Load(producer(arguments), arguments.getString("topic"), arguments.getIntValue("threads"));
+        Load load = new Load(producer(arguments), arguments.getString("topic"), arguments.getIntValue("threads"),
+            arguments.getIntValue("pauseMs"));
         loads.put(arguments.getString("name"), load);
         load.start();
         return null;
     }
 
-    /** Senders that go on whatever happens and keep what was acknowledged. */
+    /** Senders that go on whatever happens and keep what was acknowledged; each rests after a message if told so. */
     private static final class Load {
         private final DefaultMQProducer producer;
         private final String topic;
+        private final int pauseMs;
+        private final AtomicReference<String> firstFailure = new AtomicReference<>();
         private final AtomicInteger next = new AtomicInteger();
         private final AtomicInteger failed = new AtomicInteger();
         private final AtomicBoolean stopping = new AtomicBoolean();
         private final List<Thread> threads = new ArrayList<>();
         private final List<Object[]> acknowledged = new ArrayList<>();
 
-        Load(DefaultMQProducer producer, String topic, int threads) {
+        Load(DefaultMQProducer producer, String topic, int threads, int pauseMs) {
             this.producer = producer;
             this.topic = topic;
+            this.pauseMs = pauseMs;
             for (int i = 0; i < threads; i++) {
                 this.threads.add(new Thread(this::run, "load-" + i));
             }
@@ -182,19 +188,28 @@ final class Sending {
                 try {
                     SendResult result = producer.send(new Message(topic, body(number)));
                     if (result.getSendStatus() != SendStatus.SEND_OK) {
-                        failed.incrementAndGet();
+                        fail(result.toString());
                         continue;
                     }
                     synchronized (acknowledged) {
                         acknowledged.add(new Object[] {
-                            number, result.getMsgId(), result.getMessageQueue().getQueueId(), result.getQueueOffset()});
+                            number, result.getMsgId(), result.getMessageQueue().getQueueId(), result.getQueueOffset(),
+                            result.getMessageQueue().getBrokerName()});
                         acknowledged.notifyAll();
                     }
+                    if (pauseMs > 0) {
+                        Thread.sleep(pauseMs);
+                    }
                 } catch (Exception fault) {
-                    failed.incrementAndGet();
+                    fail(fault.toString());
                     Thread.yield();
                 }
             }
+        }
+
+        private void fail(String reason) {
+            failed.incrementAndGet();
+            firstFailure.compareAndSet(null, reason);
         }
 
         /** {@code <number>:<filling>:<crc32 of what stands before>}, between 100 and 2,100 bytes. */
@@ -234,6 +249,7 @@ final class Sending {
             Map<String, Object> fields = new LinkedHashMap<>();
             fields.put("acknowledged", acknowledged);
             fields.put("failed", failed.get());
+            fields.put("firstFailure", firstFailure.get());
             return fields;
         }
     }
