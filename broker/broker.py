@@ -31,6 +31,7 @@ from configuration import Configuration
 from logs.identity import BrokerIdentity, bound
 from remoting.client import RemotingClient
 from remoting.config import RemotingClientConfig
+from remoting.errors import ReservationError
 from store import MessageStore, OsFileSystem, StoreError, SystemClock
 from store.worker_threads import in_service_thread, own_request_threads
 
@@ -263,7 +264,10 @@ class Broker:
                 else:
                     self.state = BrokerState.FAILED
                     self.failure = error
-                    _log.exception("broker %s failed", self.identity)
+                    if isinstance(error, ReservationError):  # the sentence says it all
+                        _log.error("broker %s failed: %s", self.identity, error)
+                    else:
+                        _log.exception("broker %s failed", self.identity)
                     _let_go(error)
                 raise
             finally:

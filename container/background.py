@@ -122,6 +122,7 @@ class _ContainerThread:
         self.ended: Future[None] = Future()
         self._opened = opened
         self._stop_asked = False
+        self._begun = threading.Event()
         self._token: trio.lowlevel.TrioToken | None = None
         self._life = trio.CancelScope()
         # A daemon: a program that ends without leaving its block must not hang at its end.
@@ -131,14 +132,19 @@ class _ContainerThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks for an orderly stop, also of a start that is still under way, and waits for it."""
+        """Asks for an orderly stop, also of a start that is still under way, and waits for it.
+
+        A thread that has not begun yet, because the interrupt hit its very start, stops when it does.
+        """
         self._stop_asked = True
         if self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._life.cancel)
-        self._thread.join()
+        if self._begun.is_set():
+            self._thread.join()
 
     def _run(self) -> None:
+        self._begun.set()
         try:
             trio.run(self._live, strict_exception_groups=True)
         except BaseException as error:
@@ -194,8 +200,8 @@ def running_container(
             files=files,
         )
     )
-    thread.start()
     try:
+        thread.start()
         running = thread.started.result()
         try:
             yield running

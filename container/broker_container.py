@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from broker.config import BrokerConfig
     from container.config import BrokerContainerConfig
     from container.inner_broker import BootHook, InnerBrokerStatistics
+    from container.saved_brokers import Added
     from container.settings import ContainerSettings, NamesrvSettings
     from container.supervisor import FailedBroker
     from logs.identity import BrokerIdentity
@@ -316,14 +317,23 @@ class BrokerContainer:
             try:
                 await trio.lowlevel.checkpoint_if_cancelled()  # removed or dead while the file was written
             except trio.Cancelled:
-                if added.is_new and not inner.belongs:
-                    with trio.CancelScope(shield=True):
-                        await self.saved.remove(inner.sources)
+                with trio.CancelScope(shield=True):
+                    await self._take_back(inner, added)
                 raise
             inner.unsaved = added.trouble
             if inner.unsaved is not None and inner.plan.source is not None:
                 _log.warning("broker %s is not there after a restart: %s", inner.identity, inner.unsaved)
         self._supervisor.in_background(self._warn_of_shares)
+
+    async def _take_back(self, inner: InnerBroker, added: Added) -> None:
+        """The list as it was before `inner`, which is not going to serve."""
+        source = inner.plan.source
+        if source is None or not added.is_new:
+            return
+        if not inner.belongs:
+            await self.saved.remove([source])
+        elif added.left and not inner.stop_asked:  # who removes it takes all its files off the list
+            await self.saved.add(added.left[-1], instead_of=[source])
 
     def _somebody_serves(self) -> bool:
         """Called in worker threads."""

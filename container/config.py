@@ -71,8 +71,8 @@ class BrokerContainerConfig:
         15_000,
         ge=100,
         runtime=True,
-        help="Longest wait of a REMOVE_BROKER answer, and of the removed broker for its clients and for name"
-        " servers.",
+        help="Longest wait of a REMOVE_BROKER answer; the removed broker waits four fifths of it for its"
+        " clients and for name servers.",
     )
     restart_failed_brokers: bool = setting(
         False, runtime=True, help="Start a broker again that failed, with growing pauses."

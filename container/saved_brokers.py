@@ -38,6 +38,8 @@ class Added:
     """Why the next start will not know the broker, in one sentence; None when it will."""
     is_new: bool = False
     """Whether the list has it only since now."""
+    left: tuple[Path, ...] = ()
+    """Files of the same broker that left the list for it."""
 
 
 class SavedBrokers:
@@ -70,10 +72,11 @@ class SavedBrokers:
         async with self._writing:
             return await trio.to_thread.run_sync(self._add, source, instead_of)
 
-    def _add(self, source: Path, instead_of: Iterable[Path]) -> Added:
+    def _add(self, source: Path, instead_of: Collection[Path]) -> Added:
         own, former = real_path(source), set(map(real_path, instead_of))
         parts = [(text, real_path(path)) for text, path in self._parts()]
-        left = [text for text, path in parts if path == own or path not in former]
+        leaving = [path for _, path in parts if path != own and path in former]
+        left = [text for text, path in parts if path not in leaving]
         is_new = all(path != own for _, path in parts)
         if is_new:
             path = absolute_path(source)
@@ -83,7 +86,9 @@ class SavedBrokers:
         if not is_new and len(left) == len(parts):
             return Added()
         trouble = self._write(left)
-        return Added(trouble, is_new=is_new and trouble is None)
+        if trouble is not None:
+            return Added(trouble)
+        return Added(is_new=is_new, left=tuple(path for path in instead_of if real_path(path) in leaving))
 
     async def remove(self, sources: Iterable[Path]) -> str | None:
         """Takes the broker that `sources` describe off the list.

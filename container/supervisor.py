@@ -155,6 +155,9 @@ class BrokerSupervisor:
             plan: what to start.
             belongs: the container names it already: a failure is remembered also before it serves.
 
+        A failed broker that is added from another file has that file from when it serves on. If it fails
+        before, the old file goes on counting, as with everything that an add undoes.
+
         Raises:
             ClaimConflictError: somebody has its identity, a port or a path; nothing changed.
             BootRefusedError: the container does not run, or is about to stop.
@@ -166,6 +169,9 @@ class BrokerSupervisor:
             Backoff() if failed is None else failed.backoff,
             belongs=belongs or failed is not None,
             former_sources=former,
+            instead_of=failed.inner
+            if failed is not None and failed.inner.plan.source != plan.source
+            else None,
             save=not belongs,
         )
         self.forget_failed(plan.identity)
@@ -189,6 +195,7 @@ class BrokerSupervisor:
         *,
         belongs: bool,
         former_sources: Sequence[Path] = (),
+        instead_of: InnerBroker | None = None,
         save: bool,
     ) -> InnerBroker:
         if self._nursery is None or self._stopping:
@@ -201,7 +208,7 @@ class BrokerSupervisor:
             build=self._build,
             commit=self._commit,
             hooks=self._hooks,
-            release=partial(self._ended, backoff),
+            release=partial(self._ended, backoff, instead_of),
             restarts=backoff.restarts,
             former_sources=former_sources,
             belongs=belongs,
@@ -219,18 +226,22 @@ class BrokerSupervisor:
             watch.start_soon(self._tell_that_it_serves, inner)
             await inner.run()
 
-    def _ended(self, backoff: Backoff, inner: InnerBroker) -> None:
+    def _ended(self, backoff: Backoff, instead_of: InnerBroker | None, inner: InnerBroker) -> None:
         """Nothing of `inner` is left. Called below its identity."""
         self._claims.release(inner.identity.canonical_name)
         del self.brokers[inner.identity]
-        self._home.copy().run(self._draw_conclusions, inner, backoff)
+        self._home.copy().run(self._draw_conclusions, inner, instead_of, backoff)
 
-    def _draw_conclusions(self, inner: InnerBroker, backoff: Backoff) -> None:
+    def _draw_conclusions(self, inner: InnerBroker, instead_of: InnerBroker | None, backoff: Backoff) -> None:
         if inner.state is not BrokerState.FAILED:
             _log.info("broker %s is closed", inner.identity)
             return
         _log.error("broker %s failed: %s", inner.identity, inner.reason)
-        if (inner.belongs or inner.running_since is not None) and not inner.stop_asked:
+        if inner.stop_asked:
+            return
+        if instead_of is not None and inner.running_since is None:
+            self._remember(instead_of, backoff, f"{inner.plan.source or 'a program'}: {inner.reason}")
+        elif inner.belongs or inner.running_since is not None:
             self._remember(inner, backoff)
 
     @staticmethod
@@ -241,8 +252,8 @@ class BrokerSupervisor:
 
     # After a failure
 
-    def _remember(self, inner: InnerBroker, backoff: Backoff) -> None:
-        failed = FailedBroker(inner, inner.reason or "", backoff)
+    def _remember(self, inner: InnerBroker, backoff: Backoff, reason: str | None = None) -> None:
+        failed = FailedBroker(inner, reason or inner.reason or "", backoff)
         self.failed.append(failed)
         self.reconsider_failed()
 

@@ -196,6 +196,31 @@ def test_an_interrupted_start_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "broker container" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_an_interrupt_while_the_thread_starts_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins = threading.Event()
+    start = threading.Thread.start
+
+    class Begins(Breaks):
+        def before_start(self, broker: InnerBroker, _properties: Mapping[str, str]) -> None:
+            self.broker = broker
+            begins.set()
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "broker container":
+            begins.wait()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    hook = Begins()
+    with pytest.raises(KeyboardInterrupt), running_container(["broker-a"], directory=tmp_path, hooks=[hook]):
+        pytest.fail("it must not start")
+    assert hook.broker.state is BrokerState.CLOSED
+    assert "broker container" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_two_threads_hold_two_containers() -> None:
     with running_container(["broker-a"]) as first, running_container(["broker-a"]) as second:
         assert first.namesrv_address != second.namesrv_address

@@ -72,7 +72,9 @@ async def test_a_second_start_finds_the_data_again(tmp_path: Path) -> None:
         assert not (tmp_path / "a" / "abort").exists()
 
 
-async def test_a_broker_whose_port_is_taken_fails_alone_and_says_which(tmp_path: Path) -> None:
+async def test_a_broker_whose_port_is_taken_fails_alone_and_says_which(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with open_container(
@@ -85,6 +87,7 @@ async def test_a_broker_whose_port_is_taken_fails_alone_and_says_which(tmp_path:
             assert f"127.0.0.1:{port}" in str(failed.reason)
             assert (await send(address_of(running), "T", b"hello")).code == 0
             assert container.statistics().failed[0].reason == failed.reason
+    assert not any(record.exc_info for record in caplog.records), "the sentence says it all"
 
 
 async def test_two_brokers_on_neighbouring_ports_are_told_apart_before_anything_is_opened(

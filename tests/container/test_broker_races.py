@@ -212,6 +212,31 @@ async def test_a_failed_broker_comes_back_from_another_file_and_leaves_with_both
         assert "brokerConfigPaths=\n" in path.read_text()
 
 
+async def test_a_failed_broker_keeps_its_file_when_another_one_does_not_work(
+    tmp_path: Path, free_port: int
+) -> None:
+    first = broker_file(tmp_path, "a", free_port)
+    other = broker_file(tmp_path, "a-worse", free_port, brokerName="a", storePathRootDir="/dev/null/x")
+    path = container_file(tmp_path, "")
+    async with started(path) as container:
+        address = container.broker_container_addr
+        assert (await add(address, first)).remark is None
+        die(the(container, "a"))
+        await until(lambda: container.failed_brokers)
+        for _ in range(2):
+            assert (await add(address, other)).code == 1
+            (failed,) = container.failed_brokers
+            assert failed.inner.plan.source == first
+            assert failed.reason == f"{other}: /dev/null: is not a directory"
+        assert f"brokerConfigPaths={first}\n" in path.read_text()
+        container.config.restart_backoff_millis = 10
+        await ask(address, RequestCode.UPDATE_BROKER_CONFIG, b"restartFailedBrokers=true\n")
+        await until(lambda: container.get_broker(A))
+        await the(container, "a").wait_settled()
+        assert the(container, "a").plan.source == first
+        assert the(container, "a").state is BrokerState.RUNNING
+
+
 async def test_a_broker_whose_file_is_gone_can_be_removed(tmp_path: Path, free_port: int) -> None:
     broker = broker_file(tmp_path, "a", free_port)
     path = container_file(tmp_path, "brokerConfigPaths=a.conf\n")

@@ -211,6 +211,8 @@ async def test_whatever_is_asked_at_the_same_time_the_books_agree(
         await check_books(storm, file, own_ports)
         for path in storm.files[:-1]:  # whatever happened to it, it can be added
             added = await add(storm.address, path)
+            if str(added.remark).startswith("Failed to initialize"):  # an earlier start, nobody had heard how
+                added = await add(storm.address, path)
             assert added.code == 0 or "has already been added" in str(added.remark), added.remark
         await check_books(storm, file, own_ports)
         for name in NAMES:
