@@ -31,6 +31,7 @@ from rich.table import Table
 from benchmarks.measured import machine
 from tests.interop.processes import ChildProcess, ProcessError
 from tests.interop.wire import ask_raw
+from tests.send_fields import send_fields
 
 BAR = 2.0
 _TOPIC = "Measured"
@@ -202,20 +203,7 @@ _HEADER = json.dumps(
         "opaque": 1,
         "flag": 0,
         "serializeTypeCurrentRPC": "JSON",
-        "extFields": {
-            "producerGroup": "measured",
-            "topic": _TOPIC,
-            "defaultTopic": "TBW102",
-            "defaultTopicQueueNums": "4",
-            "queueId": "0",
-            "sysFlag": "0",
-            "bornTimestamp": "1700000000000",
-            "flag": "0",
-            "properties": "",
-            "reconsumeTimes": "0",
-            "unitMode": "false",
-            "batch": "false",
-        },
+        "extFields": send_fields(_TOPIC, group="measured"),
     }
 ).encode()
 

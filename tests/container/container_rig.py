@@ -13,6 +13,7 @@ from remoting.command import RemotingCommand
 from remoting.config import RemotingClientConfig
 from remoting.protocol.request_code import RequestCode
 from store import MessageStoreConfig
+from tests.send_fields import send_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,21 +48,7 @@ async def ask(address: str | None, code: int, body: bytes = b"", **fields: str) 
 
 
 def send_request(topic: str, body: bytes) -> RemotingCommand:
-    fields = {
-        "producerGroup": "PG",
-        "topic": topic,
-        "defaultTopic": "TBW102",
-        "defaultTopicQueueNums": "4",
-        "queueId": "0",
-        "sysFlag": "0",
-        "bornTimestamp": "1700000000000",
-        "flag": "0",
-        "properties": "",
-        "reconsumeTimes": "0",
-        "unitMode": "false",
-        "batch": "false",
-    }
-    return RemotingCommand.request(RequestCode.SEND_MESSAGE, fields, body)
+    return RemotingCommand.request(RequestCode.SEND_MESSAGE, send_fields(topic), body)
 
 
 async def send(address: str, topic: str, body: bytes) -> RemotingCommand:

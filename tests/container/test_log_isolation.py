@@ -30,6 +30,7 @@ from remoting.config import RemotingClientConfig
 from remoting.errors import RemotingError
 from remoting.protocol.request_code import RequestCode
 from store import FlushDiskType, MessageStoreConfig, OsFileSystem, StoreIOError
+from tests.send_fields import send_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,21 +206,7 @@ def a_broker(
 
 
 def a_send(topic: str, body: bytes) -> RemotingCommand:
-    fields = {
-        "producerGroup": f"PG_{topic}",
-        "topic": topic,
-        "defaultTopic": "TBW102",
-        "defaultTopicQueueNums": "4",
-        "queueId": "0",
-        "sysFlag": "0",
-        "bornTimestamp": "1700000000000",
-        "flag": "0",
-        "properties": "",
-        "reconsumeTimes": "0",
-        "unitMode": "false",
-        "batch": "false",
-    }
-    return RemotingCommand.request(RequestCode.SEND_MESSAGE, fields, body)
+    return RemotingCommand.request(RequestCode.SEND_MESSAGE, send_fields(topic, group=f"PG_{topic}"), body)
 
 
 def heartbeat(name: str) -> RemotingCommand:

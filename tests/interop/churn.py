@@ -23,6 +23,7 @@ import psutil
 from tests.interop.container import OurContainer
 from tests.interop.java import Driver
 from tests.interop.wire import ask_raw, broker_addresses
+from tests.send_fields import send_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,19 +266,6 @@ _SEND_HEADER = json.dumps(
         "opaque": 1,
         "flag": 0,
         "serializeTypeCurrentRPC": "JSON",
-        "extFields": {
-            "producerGroup": "visitors",
-            "topic": "VisitorTopic",
-            "defaultTopic": "TBW102",
-            "defaultTopicQueueNums": "4",
-            "queueId": "0",
-            "sysFlag": "0",
-            "bornTimestamp": "1700000000000",
-            "flag": "0",
-            "properties": "",
-            "reconsumeTimes": "0",
-            "unitMode": "false",
-            "batch": "false",
-        },
+        "extFields": send_fields("VisitorTopic", group="visitors"),
     }
 ).encode()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
-from tests.interop.cluster import REPOSITORY, Cluster, JavaCluster, OurCluster
+from tests.interop.cluster import Cluster, JavaCluster, OurCluster
 from tests.interop.java import Driver
+from tests.interop.our_mqadmin import run_mqadmin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 WAIT_MS = 60_000
 WAIT_S = WAIT_MS // 1000 + 10
-TIMEOUT_S = 60
 TOPIC, GROUP, COPY = "GroupAdminScene", "group_admin_scene", "group_admin_copy"
 MESSAGES = 8
 
@@ -39,18 +36,7 @@ class Scene:
 
     def ours(self, *arguments: str, code: int = 0) -> str:
         """Runs our `mqadmin` as scripts do; returns its standard output, fails on another exit code."""
-        environment = {"NAMESRV_ADDR": self.cluster.name_server, "PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "tools.mqadmin", *arguments],
-            cwd=self.home,
-            env=dict(os.environ) | environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stderr
+        return run_mqadmin(*arguments, name_server=self.cluster.name_server, code=code, cwd=self.home)
 
     def java(self, *arguments: str) -> str:
         """Runs Java's command; without the blank lines that its logging puts before."""

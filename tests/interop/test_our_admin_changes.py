@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 
-from tests.interop.cluster import REPOSITORY, Cluster, JavaCluster, broker_settings, free_port_pair
+from tests.interop.cluster import Cluster, JavaCluster, broker_settings, free_port_pair
 from tests.interop.java import Driver, start_java_server
+from tests.interop.our_mqadmin import run_mqadmin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
     from tests.interop.peers import JavaPeer
 
-TIMEOUT_S = 120
 TOPIC = "OurAdminChanges"
 JAVA_CONTAINER = "org.apache.rocketmq.container.BrokerContainerStartup"
 
@@ -34,17 +31,7 @@ class Scene:
 
     def ours(self, *arguments: str, code: int = 0) -> str:
         """What our `mqadmin` prints, to standard error if it is to end with another code than 0."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tools.mqadmin", *arguments],
-            cwd=REPOSITORY,
-            env=dict(os.environ) | {"NAMESRV_ADDR": self.cluster.name_server},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stderr
+        return run_mqadmin(*arguments, name_server=self.cluster.name_server, code=code)
 
     def java(self, *arguments: str) -> str:
         return self.driver.admin(*arguments).strip("\n")
