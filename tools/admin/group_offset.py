@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from client.errors import AnswerError
@@ -11,25 +9,10 @@ from client.offset_clone import clone_offsets
 from client.offset_reset import QUEUE_END
 from remoting.protocol.response_code import ResponseCode
 from tools.admin.command import AdminContext, admin_command, java_boolean
-from tools.admin.output import Mode, Table
-
-if TYPE_CHECKING:
-    from remoting.protocol.body import MessageQueue
+from tools.admin.moved_offsets import MOVED, rows_of, show_committed, show_moved
+from tools.admin.output import Mode
 
 __all__ = ["COMMANDS"]
-
-_MOVED = Table(
-    ("#brokerName", "#queueId", "#offset"),
-    "%-40s  %-40s  %-40s",
-    "%-40.32s  %-40d  %-40d",
-    numeric=frozenset({1, 2}),
-)
-_COMMITTED = Table(
-    ("#brokerName", "#queueId", "#brokerOffset", "#consumerOffset", "#timestampOffset", "#rollbackOffset"),
-    "%-20s  %-20s  %-20s  %-20s  %-20s  %-20s",
-    "%-20.32s  %-20d  %-20d  %-20d  %-20d  %-20d",
-    numeric=frozenset({1, 2, 3, 4, 5}),
-)
 
 
 @admin_command("skipAccumulatedMessage")
@@ -47,42 +30,17 @@ async def skip_accumulated_message(
     """Moves the group to the end of every queue; consumers that are online go on there at their next pull."""
     group, topic = group.strip(), topic.strip()
     offsets = context.admin.offsets
-    table, rows = _MOVED, list[tuple[Any, ...]]()
-    names: tuple[str, ...] = ("brokerName", "queueId", "offset")
     try:
         with context.progress("brokers") as tell:
             moved = await offsets.by_time(group, topic, QUEUE_END, force=force, cluster=cluster, tell=tell)
-        rows = _rows(moved)
     except AnswerError as fault:
         if fault.code != ResponseCode.CONSUMER_NOT_ONLINE:
             raise
-        table = _COMMITTED
-        names = ("brokerName", "queueId", "brokerOffset", "consumerOffset", "timestampOffset", "offset")
         with context.progress("brokers") as tell:
             done = await offsets.by_commit(group, topic, QUEUE_END, force=force, cluster=cluster, tell=tell)
-        rows = [
-            (
-                each.broker_name,
-                each.queue_id,
-                each.broker_offset,
-                each.consumer_offset,
-                each.timestamp_offset,
-                each.rollback_offset,
-            )
-            for each in done
-        ]
-    context.out.table(table, rows)
-    context.out.value(
-        {
-            "consumerGroup": group,
-            "topic": topic,
-            "queues": [dict(zip(names, row, strict=True)) for row in rows],
-        }
-    )
-
-
-def _rows(moved: dict[MessageQueue, int]) -> list[tuple[Any, ...]]:
-    return sorted((queue.broker_name, queue.queue_id, offset) for queue, offset in moved.items())
+        show_committed(context, group, topic, done, last_heading="#rollbackOffset")
+        return
+    show_moved(context, group, topic, moved)
 
 
 @admin_command("cloneGroupOffset")
@@ -104,9 +62,9 @@ async def clone_group_offset(
     online go on there at their next pull.
     """
     source, destination, topic = source.strip(), destination.strip(), topic.strip()
-    rows = _rows(await clone_offsets(context.admin, source, destination, topic))
+    rows = rows_of(await clone_offsets(context.admin, source, destination, topic))
     if context.out.mode is Mode.RICH:
-        context.out.table(_MOVED, rows)
+        context.out.table(MOVED, rows)
     context.out.unended_line(
         f"clone group offset success. srcGroup[{source}], destGroup=[{destination}], topic[{topic}]"
     )

@@ -11,25 +11,12 @@ from client.errors import AnswerError
 from remoting.protocol.response_code import ResponseCode
 from tools.admin.command import AdminContext, admin_command, java_boolean
 from tools.admin.java_text import boolean, parse_timestamp
-from tools.admin.output import Table
+from tools.admin.moved_offsets import show_committed, show_moved
 
 if TYPE_CHECKING:
     from client.offset_reset import Rollback
 
 __all__ = ["COMMANDS"]
-
-_RESET = Table(
-    ("#brokerName", "#queueId", "#offset"),
-    "%-40s  %-40s  %-40s",
-    "%-40.32s  %-40d  %-40d",
-    numeric=frozenset({1, 2}),
-)
-_COMMITTED = Table(
-    ("#brokerName", "#queueId", "#brokerOffset", "#consumerOffset", "#timestampOffset", "#resetOffset"),
-    "%-20s  %-20s  %-20s  %-20s  %-20s  %-20s",
-    "%-20.32s  %-20d  %-20d  %-20d  %-20d  %-20d",
-    numeric=frozenset({1, 2, 3, 4, 5}),
-)
 
 
 @admin_command("resetOffsetByTime")
@@ -96,16 +83,7 @@ async def reset_offset_by_time(
         f"start reset consumer offset by specified, group[{group}], topic[{topic}], "
         f"force[{boolean(force)}], {when}"
     )
-    rows = sorted((queue.broker_name, queue.queue_id, reset) for queue, reset in moved.items())
-    context.out.table(_RESET, rows)
-    names = ("brokerName", "queueId", "offset")
-    context.out.value(
-        {
-            "consumerGroup": group,
-            "topic": topic,
-            "queues": [dict(zip(names, row, strict=True)) for row in rows],
-        }
-    )
+    show_moved(context, group, topic, moved)
 
 
 async def _reset_queue(
@@ -137,26 +115,7 @@ def _show_committed(
     context.out.line(
         f"reset consumer offset by specified consumerGroup[{group}], topic[{topic}], force[{force}], {when}"
     )
-    rows = [
-        (
-            each.broker_name,
-            each.queue_id,
-            each.broker_offset,
-            each.consumer_offset,
-            each.timestamp_offset,
-            each.rollback_offset,
-        )
-        for each in done
-    ]
-    context.out.table(_COMMITTED, rows)
-    names = ("brokerName", "queueId", "brokerOffset", "consumerOffset", "timestampOffset", "offset")
-    context.out.value(
-        {
-            "consumerGroup": group,
-            "topic": topic,
-            "queues": [dict(zip(names, row, strict=True)) for row in rows],
-        }
-    )
+    show_committed(context, group, topic, done, last_heading="#resetOffset")
 
 
 COMMANDS = {"resetOffsetByTime": reset_offset_by_time}
