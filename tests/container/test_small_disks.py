@@ -201,9 +201,9 @@ async def test_a_log_disk_that_is_full_or_gone_costs_lines_and_nothing_else(tmp_
             while not container.status()["warnings"]:
                 await make_noise(container)
             await go_on()
-            await make_noise(container, 10)
-            status = container.status()
-            assert status["droppedLogLines"] >= 30
+            # Old files go as new ones come, and what they leave has room for some lines.
+            while (status := container.status())["droppedLogLines"] < 30:
+                await make_noise(container)
             lost = [text for text in status["warnings"] if text.endswith("lost: No space left on device")]
             assert lost, status["warnings"]
             filler.remove()

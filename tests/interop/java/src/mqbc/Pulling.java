@@ -3,9 +3,11 @@ package mqbc;
 import com.alibaba.fastjson.JSONObject;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
@@ -141,6 +143,8 @@ final class Pulling {
         String topic = arguments.getString("topic");
         boolean assign = arguments.getBooleanValue("assign");
         List<Object> messages = new ArrayList<>();
+        // A pull that was under way when seek() came may give its messages a second time.
+        Set<String> places = new HashSet<>();
         if (!assign) {
             consumer.subscribe(topic, arguments.containsKey("expression") ? arguments.getString("expression") : "*");
         }
@@ -156,7 +160,8 @@ final class Pulling {
             long deadline = System.currentTimeMillis() + arguments.getLongValue("timeoutMs");
             while (messages.size() < arguments.getIntValue("count") && System.currentTimeMillis() < deadline) {
                 for (MessageExt message : consumer.poll(1000)) {
-                    if (message.getQueueOffset() >= arguments.getLongValue("seek")) {
+                    if (message.getQueueOffset() >= arguments.getLongValue("seek")
+                        && (!assign || places.add(message.getQueueId() + " " + message.getQueueOffset()))) {
                         messages.add(Received.describe(message));
                     }
                 }

@@ -2,6 +2,7 @@ package mqbc;
 
 import com.alibaba.fastjson.JSONObject;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -10,12 +11,14 @@ import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.impl.consumer.ProcessQueue;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 
 /** Push consumers by name; each keeps what it was given until somebody asks. */
 final class PushConsuming {
+    private static final long SETTLE_MS = 5_000;
     private final String nameServer;
     private final Map<String, Box> boxes = new ConcurrentHashMap<>();
 
@@ -84,11 +87,23 @@ final class PushConsuming {
         return consumer.buildMQClientId();
     }
 
-    private Object stop(JSONObject arguments) {
+    private Object stop(JSONObject arguments) throws InterruptedException {
         Box box = box(arguments);
         boxes.remove(arguments.getString("name"));
+        settle(box.consumer);
         box.consumer.shutdown();
         return box.copy();
+    }
+
+    /** What a listener has returned is settled by its thread a moment later; shutdown() commits without waiting. */
+    private static void settle(DefaultMQPushConsumer consumer) throws InterruptedException {
+        Collection<ProcessQueue> queues =
+            consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl().getProcessQueueTable().values();
+        long deadline = System.currentTimeMillis() + SETTLE_MS;
+        while (queues.stream().anyMatch(queue -> queue.getMsgCount().get() > 0)
+            && System.currentTimeMillis() < deadline) {
+            Thread.sleep(5);
+        }
     }
 
     private static final class Box {
