@@ -14,6 +14,8 @@ are its `Load`: it has limits of its own, with the same answer.
 from __future__ import annotations
 
 import logging
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,6 +26,7 @@ from remoting.command import (
     TALLY_IN_FLIGHT,
     RemotingCommand,
 )
+from remoting.direct_events import direct_events
 from remoting.errors import FrameFault, LocalFault, SendError, TimeoutError_
 from remoting.frame import FrameReader, encode, encode_buffers
 from remoting.invocations import Invocations
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from remoting.direct_events import DirectEvents
     from remoting.owner import Owner
     from remoting.processors import Processor
 
@@ -63,6 +67,9 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_cork",
+        "_direct",
+        "_ended",
+        "_failure",
         "_held",
         "_in_flight",
         "_invocations",
@@ -78,6 +85,7 @@ class Connection:
         "_unread_bytes",
         "_unsent",
         "_waiting_to_write",
+        "_writable",
         "blocked_writes",
         "close_reason",
         "closed",
@@ -109,6 +117,10 @@ class Connection:
         self._serialize_type = int(owner.serialize_type)
         self._reader = FrameReader(owner.limits.frame)
         self._stream: trio.SSLStream[trio.SocketStream] | None = None
+        self._direct: DirectEvents | None = direct_events()
+        self._ended: trio.Event | None = None
+        self._failure: BaseException | None = None
+        self._writable: trio.Event | None = None
         self._out: list[bytes | memoryview] = []
         self._out_bytes = 0
         self._unsent = False
@@ -141,6 +153,7 @@ class Connection:
     def use_stream(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         """From here on everything goes through an encrypted stream over the socket, after its handshake."""
         self._stream = stream
+        self._direct = None
         self.secure = True
 
     async def run(self) -> None:
@@ -150,10 +163,12 @@ class Connection:
         """
         reason = "cancelled"
         try:
-            if self._stream is None:
-                reason = await self._read_socket()
-            else:
+            if self._stream is not None:
                 reason = await self._read_stream(self._stream)
+            elif self._direct is not None:
+                reason = await self._read_directly(self._direct)
+            else:
+                reason = await self._read_socket()
         except trio.ClosedResourceError:
             reason = "closed"
         except (OSError, trio.BrokenResourceError) as error:
@@ -163,18 +178,46 @@ class Connection:
 
     async def _read_socket(self) -> str:
         connected = self._socket
-        buffer = self._cork.read_buffer
-        view = memoryview(buffer)
+        view = self._cork.read_view
         while not self.closed:
             await trio.lowlevel.wait_readable(connected)
             try:
-                size = connected.recv_into(buffer)
+                size = connected.recv_into(view)
             except (BlockingIOError, InterruptedError):
                 continue
             if not size:
                 return "end of stream"
             self.receive(bytes(view[:size]))
         return "closed"
+
+    async def _read_directly(self, events: DirectEvents) -> str:
+        """Lets reads happen outside of tasks, in the context of this one, until the connection is closed."""
+        if not self.closed:
+            self._ended = trio.Event()
+            events.when_readable(self._socket.fileno(), partial(copy_context().run, self._read_ready))
+            await self._ended.wait()
+        if self._failure is not None:
+            raise self._failure
+        return "closed"
+
+    def _read_ready(self) -> None:
+        """One read; what goes wrong in it ends the connection, and is raised by `run` if it is our fault."""
+        try:
+            view = self._cork.read_view
+            try:
+                size = self._socket.recv_into(view)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.close(f"read failed: {error}")
+                return
+            if size:
+                self.receive(bytes(view[:size]))
+            else:
+                self.close("end of stream")
+        except BaseException as error:
+            self._failure = error
+            self.close(f"reading failed: {error!r}")
 
     async def _read_stream(self, stream: trio.SSLStream[trio.SocketStream]) -> str:
         while not self.closed:
@@ -482,7 +525,7 @@ class Connection:
     async def _write_rest(self) -> None:
         try:
             while not self.closed and self._out:
-                await trio.lowlevel.wait_writable(self._socket)
+                await self._until_writable()
                 sent_before = self.sent_bytes
                 if not self.closed:
                     self._send()
@@ -496,6 +539,19 @@ class Connection:
             self._unsent = False
             if self._owner.draining:
                 self._owner.connection_quiet(self)
+
+    async def _until_writable(self) -> None:
+        """Returns when the system takes more, or the connection was closed.
+
+        Raises:
+            trio.ClosedResourceError: closed while this waited.
+        """
+        if self._direct is None:
+            await trio.lowlevel.wait_writable(self._socket)
+        else:
+            self._writable = trio.Event()
+            self._direct.when_writable(self._socket.fileno(), self._writable.set)
+            await self._writable.wait()
 
     async def _write_stream(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         try:
@@ -528,8 +584,14 @@ class Connection:
             return
         self.closed = True
         self.close_reason = reason
+        if self._direct is not None:
+            self._direct.remove(self._socket.fileno())
+            if self._writable is not None:
+                self._writable.set()
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
+        if self._ended is not None:
+            self._ended.set()
         self._out.clear()
         self._out_bytes = 0
         self._count_unread()

@@ -35,13 +35,13 @@ class Cork:
     """Holds back the sending of answers while a pass is under way; shared by all connections of one owner.
 
     Attributes:
-        read_buffer: for all reads of these connections: nothing else runs between a read and its copy.
+        read_view: for all reads of these connections: nothing else runs between a read and its copy.
     """
 
-    __slots__ = ("_depth", "_dirty", "read_buffer")
+    __slots__ = ("_depth", "_dirty", "read_view")
 
     def __init__(self) -> None:
-        self.read_buffer = bytearray(READ_SIZE)
+        self.read_view = memoryview(bytearray(READ_SIZE))
         self._depth = 0
         self._dirty: list[Connection] = []
 

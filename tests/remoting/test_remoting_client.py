@@ -25,6 +25,8 @@ from remoting import (
 from remoting.name_servers import parse_addresses
 from remoting.sockets import failure_reason, split_address
 
+pytestmark = pytest.mark.usefixtures("way_of_reading")
+
 
 def address(server: object) -> str:
     return f"{HOST}:{server.port}"  # type: ignore[attr-defined]

@@ -28,6 +28,8 @@ from remoting.config import serialize_type_of
 from remoting.connection import BUSY_REMARK
 from remoting.frame import encode_buffers
 
+pytestmark = pytest.mark.usefixtures("way_of_reading")
+
 
 class TestDispatch:
     async def test_a_request_is_answered_with_its_opaque_and_our_version(self) -> None:
