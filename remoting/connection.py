@@ -75,6 +75,7 @@ class Connection:
         "_invocations",
         "_limits",
         "_load",
+        "_now",
         "_out",
         "_out_bytes",
         "_owner",
@@ -134,7 +135,8 @@ class Connection:
         self.secure = False
         self.closed = False
         self.close_reason = ""
-        self.last_active = trio.current_time()
+        self._now = trio.lowlevel.current_clock().current_time
+        self.last_active = self._now()
         self.blocked_writes = 0
         self.received_bytes = 0
         self.received_requests = 0
@@ -229,7 +231,7 @@ class Connection:
 
     def receive(self, data: bytes) -> None:
         """One read pass over bytes of the peer."""
-        self.last_active = trio.current_time()
+        self.last_active = self._now()
         self.received_bytes += len(data)
         fault: FrameFault | None = None
         try:
@@ -251,49 +253,59 @@ class Connection:
 
     def _dispatch(self, commands: list[RemotingCommand]) -> None:
         owner = self._owner
-        table = owner.table
-        find = table.find
-        hooks = owner.hooks
-        groups: dict[Processor, list[RemotingCommand]] = {}
-        draining = owner.draining
         room = self._room()
-        taken = 0
+        if len(commands) == 1:
+            entry = self._admit(commands[0], room)
+            if entry is not None:
+                serve(owner, self, entry, commands)
+            return
+        groups: dict[Processor, list[RemotingCommand]] = {}
         for command in commands:
-            flag = command.flag
-            if flag & 1:
-                self._take_response(command)
-                continue
-            self.received_requests += 1
-            answered = not flag & 2
-            if answered:
-                if draining and command.version > V5_3_1:
-                    self._refuse(command, ResponseCode.GO_AWAY, GO_AWAY_REMARK)
-                    continue
-                if taken >= room:
-                    self._refuse(command, ResponseCode.SYSTEM_BUSY, BUSY_REMARK)
-                    continue
-            entry = find(command.code) or table.default
+            entry = self._admit(command, room)
             if entry is None:
-                self._refuse(
-                    command,
-                    ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
-                    f" request type {command.code} not supported",
-                )
                 continue
-            if hooks and not admitted(self, command, hooks):
-                continue
-            if answered:
-                taken += 1
-                command.tally = TALLY_IN_FLIGHT
+            if command.tally == TALLY_IN_FLIGHT:
+                room -= 1
             if entry in groups:
                 groups[entry].append(command)
             else:
                 groups[entry] = [command]
-        if not self.closed:
-            self._in_flight += taken
-            self._load.in_flight_requests += taken
         for entry, group in groups.items():
             serve(owner, self, entry, group)
+
+    def _admit(self, command: RemotingCommand, room: int) -> Processor | None:
+        """Counts a command in; None if nothing is left to serve: an answer, or a request that is refused."""
+        flag = command.flag
+        if flag & 1:
+            self._take_response(command)
+            return None
+        self.received_requests += 1
+        owner = self._owner
+        answered = not flag & 2
+        if answered:
+            if owner.draining and command.version > V5_3_1:
+                self._refuse(command, ResponseCode.GO_AWAY, GO_AWAY_REMARK)
+                return None
+            if room <= 0:
+                self._refuse(command, ResponseCode.SYSTEM_BUSY, BUSY_REMARK)
+                return None
+        table = owner.table
+        entry = table.find(command.code) or table.default
+        if entry is None:
+            self._refuse(
+                command,
+                ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+                f" request type {command.code} not supported",
+            )
+            return None
+        if owner.hooks and not admitted(self, command, owner.hooks):
+            return None
+        if answered:
+            command.tally = TALLY_IN_FLIGHT
+            if not self.closed:
+                self._in_flight += 1
+                self._load.in_flight_requests += 1
+        return entry
 
     def _room(self) -> int:
         """How many more requests the limits of the connection and of its port let in; may be negative."""
