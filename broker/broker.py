@@ -404,7 +404,8 @@ class Broker:
         while True:
             next_s += SAMPLE_INTERVAL_S
             await trio.sleep_until(next_s)
-            context.stats.sample()
+            for _ in context.stats.sampling():
+                await trio.lowlevel.checkpoint()
             context.consumers.flush_notifications()
             for connection in {*context.consumers.scan_expired(), *context.producers.scan_expired()}:
                 connection.close("no heartbeat")

@@ -2,19 +2,19 @@
 
 Mirrors the names of `org.apache.rocketmq.store.stats.BrokerStatsManager` and `Stats`. Counting happens once
 per batch on the way of sends and pulls: the counters of a queue are looked up with one dictionary access.
-Windows are kept by sampling every 10 s what has changed; an idle counter costs nothing.
+Windows are kept by sampling every 10 s what has changed, some at a time (`sampling`), as it may be a hundred
+thousand counters; an idle counter costs nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["BrokerStatsManager", "StatsName", "StatsSnapshot", "StatsWindow"]
 
@@ -22,24 +22,30 @@ SAMPLE_INTERVAL_S = 10.0
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
 _SAMPLES_PER_TEN_MINUTES = 60
 _SAMPLES_PER_HOUR = 360
+_SAMPLES_KEPT, _DAY_SAMPLES_KEPT = 7, 25
+_SLICE = 500
+"""Counters that are sampled without a break: well below a millisecond."""
+
+_Sample = tuple[int, int, int]
+"""Time in ms, value and times at that time."""
 
 
 class StatsName:
     """Names of statistics, as requests name them."""
 
-    TOPIC_PUT_NUMS = "TOPIC_PUT_NUMS"
-    TOPIC_PUT_SIZE = "TOPIC_PUT_SIZE"
-    QUEUE_PUT_NUMS = "QUEUE_PUT_NUMS"
-    QUEUE_PUT_SIZE = "QUEUE_PUT_SIZE"
-    QUEUE_GET_NUMS = "QUEUE_GET_NUMS"
-    QUEUE_GET_SIZE = "QUEUE_GET_SIZE"
-    GROUP_GET_NUMS = "GROUP_GET_NUMS"
-    GROUP_GET_SIZE = "GROUP_GET_SIZE"
-    GROUP_GET_LATENCY = "GROUP_GET_LATENCY"
-    SNDBCK_PUT_NUMS = "SNDBCK_PUT_NUMS"
-    BROKER_PUT_NUMS = "BROKER_PUT_NUMS"
-    BROKER_GET_NUMS = "BROKER_GET_NUMS"
-    BROKER_GET_FROM_DISK_NUMS = "BROKER_GET_FROM_DISK_NUMS"
+    TOPIC_PUT_NUMS: Final = "TOPIC_PUT_NUMS"
+    TOPIC_PUT_SIZE: Final = "TOPIC_PUT_SIZE"
+    QUEUE_PUT_NUMS: Final = "QUEUE_PUT_NUMS"
+    QUEUE_PUT_SIZE: Final = "QUEUE_PUT_SIZE"
+    QUEUE_GET_NUMS: Final = "QUEUE_GET_NUMS"
+    QUEUE_GET_SIZE: Final = "QUEUE_GET_SIZE"
+    GROUP_GET_NUMS: Final = "GROUP_GET_NUMS"
+    GROUP_GET_SIZE: Final = "GROUP_GET_SIZE"
+    GROUP_GET_LATENCY: Final = "GROUP_GET_LATENCY"
+    SNDBCK_PUT_NUMS: Final = "SNDBCK_PUT_NUMS"
+    BROKER_PUT_NUMS: Final = "BROKER_PUT_NUMS"
+    BROKER_GET_NUMS: Final = "BROKER_GET_NUMS"
+    BROKER_GET_FROM_DISK_NUMS: Final = "BROKER_GET_FROM_DISK_NUMS"
 
 
 @attrs.frozen
@@ -61,19 +67,20 @@ class StatsSnapshot:
 
 
 class _Item:
-    """One counter: a sum (`value`) over a number of counts (`times`), and samples of both."""
+    """One counter: a sum (`value`) over a number of counts (`times`), and samples of both, the oldest first.
+
+    There may be hundreds of thousands: the samples are tuples, which are small and which garbage collections
+    do not look at.
+    """
 
     __slots__ = ("days", "hours", "minutes", "times", "value")
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, birth: tuple[_Sample, ...]) -> None:
         self.value = 0
         self.times = 0
-        birth = (now_ms, 0, 0)
-        self.minutes = deque([birth], maxlen=7)
-        self.hours = deque([birth], maxlen=7)
-        self.days = deque([birth], maxlen=25)
+        self.minutes = self.hours = self.days = birth
 
-    def window(self, samples: deque[tuple[int, int, int]], now_ms: int, length_ms: int) -> StatsWindow:
+    def window(self, samples: tuple[_Sample, ...], now_ms: int, length_ms: int) -> StatsWindow:
         start = samples[0]
         for sample in samples:
             if sample[0] > now_ms - length_ms:
@@ -86,6 +93,22 @@ class _Item:
             tps=value * 1000 / elapsed_ms if elapsed_ms > 0 else 0.0,
             average=value / times if times else 0.0,
         )
+
+
+class _Row:
+    """The counters that one call counts on.
+
+    Attributes:
+        is_system: traffic of the broker's own.
+        counted: whether there was such a call since the last sample.
+    """
+
+    __slots__ = ("counted", "is_system", "items")
+
+    def __init__(self, items: tuple[_Item, ...], *, is_system: bool) -> None:
+        self.items = items
+        self.is_system = is_system
+        self.counted = False
 
 
 class BrokerStatsManager:
@@ -104,8 +127,12 @@ class BrokerStatsManager:
         self._clock_ms = clock_ms
         self._is_system = is_system
         self._items: dict[str, dict[str, _Item]] = {}
-        self._puts: dict[tuple[str, int], tuple[_Item, _Item, _Item, _Item, bool]] = {}
-        self._gets: dict[tuple[str, str, int], tuple[_Item, _Item, _Item, _Item, _Item, bool]] = {}
+        self._puts: dict[tuple[str, int], _Row] = {}
+        self._gets: dict[tuple[str, str, int], _Row] = {}
+        self._counted_rows: list[_Row] = []
+        self._counted: set[_Item] = set()
+        self._counted_in_hour: set[_Item] = set()
+        self._counted_in_day: set[_Item] = set()
         self._samples_taken = 0
         self.put_without_system_total = 0
         self.get_without_system_total = 0
@@ -117,10 +144,13 @@ class BrokerStatsManager:
 
     def put(self, topic: str, queue_id: int, count: int, size_bytes: int) -> None:
         """`count` messages, `size_bytes` together, were stored in a queue."""
-        items = self._puts.get((topic, queue_id))
-        if items is None:
-            items = self._puts[topic, queue_id] = self._put_items(topic, queue_id)
-        nums, size, queue_nums, queue_size, is_system = items
+        row = self._puts.get((topic, queue_id))
+        if row is None:
+            row = self._puts[topic, queue_id] = self._put_row(topic, queue_id)
+        if not row.counted:
+            row.counted = True
+            self._counted_rows.append(row)
+        nums, size, queue_nums, queue_size = row.items
         nums.value += count
         nums.times += count
         size.value += size_bytes
@@ -129,15 +159,18 @@ class BrokerStatsManager:
         queue_nums.times += count
         queue_size.value += size_bytes
         queue_size.times += count
-        if not is_system:
+        if not row.is_system:
             self.put_without_system_total += count
 
     def got(self, group: str, topic: str, queue_id: int, count: int, size_bytes: int) -> None:
         """`count` messages, `size_bytes` together, were given to a consumer."""
-        items = self._gets.get((group, topic, queue_id))
-        if items is None:
-            items = self._gets[group, topic, queue_id] = self._get_items(group, topic, queue_id)
-        nums, size, queue_nums, queue_size, latency, is_system = items
+        row = self._gets.get((group, topic, queue_id))
+        if row is None:
+            row = self._gets[group, topic, queue_id] = self._get_row(group, topic, queue_id)
+        if not row.counted:
+            row.counted = True
+            self._counted_rows.append(row)
+        nums, size, queue_nums, queue_size, latency = row.items
         latency.times += 1
         nums.value += count
         nums.times += 1
@@ -147,12 +180,12 @@ class BrokerStatsManager:
         queue_nums.times += 1
         queue_size.value += size_bytes
         queue_size.times += 1
-        if not is_system:
+        if not row.is_system:
             self.get_without_system_total += count
 
     def read_from_disk(self, group: str, topic: str, queue_id: int, count: int, milliseconds: int) -> None:
         """A pull had to wait so long for the disk; :meth:`got` counts what it gave to the consumer."""
-        self._item(StatsName.GROUP_GET_LATENCY, f"{queue_id}@{topic}@{group}").value += milliseconds
+        self.inc(StatsName.GROUP_GET_LATENCY, f"{queue_id}@{topic}@{group}", milliseconds, 0)
         self.inc(StatsName.BROKER_GET_FROM_DISK_NUMS, self._cluster, count)
 
     def sent_back(self, group: str, topic: str) -> None:
@@ -164,6 +197,7 @@ class BrokerStatsManager:
         item = self._item(name, key)
         item.value += count
         item.times += times
+        self._counted.add(item)
 
     # Reading
 
@@ -194,20 +228,38 @@ class BrokerStatsManager:
 
     # Housekeeping
 
-    def sample(self) -> None:
-        """Take the samples that windows are computed from; the broker calls it every 10 s."""
+    def sampling(self) -> Iterator[None]:
+        """Takes the samples that windows are computed from; the broker goes through it every 10 s.
+
+        Yields between portions of work that are small enough for the event loop.
+        """
         now_ms = self._clock_ms()
         self._samples_taken += 1
-        hourly = self._samples_taken % _SAMPLES_PER_TEN_MINUTES == 0
-        daily = self._samples_taken % _SAMPLES_PER_HOUR == 0
-        for items in self._items.values():
-            for item in items.values():
-                if item.minutes[-1][2] != item.times:
-                    item.minutes.append((now_ms, item.value, item.times))
-                if hourly and item.hours[-1][2] != item.times:
-                    item.hours.append((now_ms, item.value, item.times))
-                if daily and item.days[-1][2] != item.times:
-                    item.days.append((now_ms, item.value, item.times))
+        rows, self._counted_rows = self._counted_rows, []
+        counted, self._counted = self._counted, set()
+        for number, row in enumerate(rows, 1):
+            row.counted = False
+            counted.update(row.items)
+            if number % _SLICE == 0:
+                yield
+        for number, item in enumerate(counted, 1):
+            item.minutes = _with_sample(item.minutes, item, now_ms, _SAMPLES_KEPT)
+            self._counted_in_hour.add(item)
+            if number % _SLICE == 0:
+                yield
+        if self._samples_taken % _SAMPLES_PER_TEN_MINUTES == 0:
+            counted, self._counted_in_hour = self._counted_in_hour, set()
+            for number, item in enumerate(counted, 1):
+                item.hours = _with_sample(item.hours, item, now_ms, _SAMPLES_KEPT)
+                self._counted_in_day.add(item)
+                if number % _SLICE == 0:
+                    yield
+        if self._samples_taken % _SAMPLES_PER_HOUR == 0:
+            counted, self._counted_in_day = self._counted_in_day, set()
+            for number, item in enumerate(counted, 1):
+                item.days = _with_sample(item.days, item, now_ms, _DAY_SAMPLES_KEPT)
+                if number % _SLICE == 0:
+                    yield
         self._turn_day(now_ms)
 
     def forget_topic(self, topic: str) -> None:
@@ -240,31 +292,29 @@ class BrokerStatsManager:
             items = self._items[name] = {}
         item = items.get(key)
         if item is None:
-            item = items[key] = _Item(self._clock_ms())
+            item = items[key] = _Item(((self._clock_ms(), 0, 0),))
         return item
 
-    def _put_items(self, topic: str, queue_id: int) -> tuple[_Item, _Item, _Item, _Item, bool]:
+    def _put_row(self, topic: str, queue_id: int) -> _Row:
         queue = f"{topic}@{queue_id}"
-        return (
+        items = (
             self._item(StatsName.TOPIC_PUT_NUMS, topic),
             self._item(StatsName.TOPIC_PUT_SIZE, topic),
             self._item(StatsName.QUEUE_PUT_NUMS, queue),
             self._item(StatsName.QUEUE_PUT_SIZE, queue),
-            self._is_system(topic),
         )
+        return _Row(items, is_system=self._is_system(topic))
 
-    def _get_items(
-        self, group: str, topic: str, queue_id: int
-    ) -> tuple[_Item, _Item, _Item, _Item, _Item, bool]:
+    def _get_row(self, group: str, topic: str, queue_id: int) -> _Row:
         key, queue = f"{topic}@{group}", f"{topic}@{queue_id}@{group}"
-        return (
+        items = (
             self._item(StatsName.GROUP_GET_NUMS, key),
             self._item(StatsName.GROUP_GET_SIZE, key),
             self._item(StatsName.QUEUE_GET_NUMS, queue),
             self._item(StatsName.QUEUE_GET_SIZE, queue),
             self._item(StatsName.GROUP_GET_LATENCY, f"{queue_id}@{topic}@{group}"),
-            self._is_system(topic),
         )
+        return _Row(items, is_system=self._is_system(topic))
 
     def _broker_total(self, name: str) -> StatsSnapshot:
         """BROKER_PUT_NUMS and BROKER_GET_NUMS, added up when somebody asks."""
@@ -276,6 +326,10 @@ class BrokerStatsManager:
             hour=_sum([each.hour for each in parts]),
             day=_sum([each.day for each in parts]),
         )
+
+
+def _with_sample(samples: tuple[_Sample, ...], item: _Item, now_ms: int, kept: int) -> tuple[_Sample, ...]:
+    return (*samples[1 - kept :], (now_ms, item.value, item.times))
 
 
 def _snapshot(item: _Item, now_ms: int) -> StatsSnapshot:

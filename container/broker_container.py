@@ -36,6 +36,7 @@ from container.settings import name_server_list
 from container.supervisor import BrokerSupervisor
 from namesrv import NameServer
 from remoting.errors import ReservationError
+from remoting.loop_stalls import watched_loop
 from remoting.processors import ProcessorTable
 from remoting.server import Transport
 from store import SystemClock
@@ -172,7 +173,7 @@ class BrokerContainer:
         refused: BootRefusedError | None = None
         async with trio.open_nursery() as watch:
             watch.start_soon(self._stop_when_cancelled)
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), watched_loop(self._stall_warn_millis):
                 try:
                     await self._live(task_status)
                 except BootRefusedError as error:
@@ -185,6 +186,9 @@ class BrokerContainer:
         """Asks :meth:`run` for an orderly stop and returns when it is done."""
         self._stopping.set()
         await self._closed.wait()
+
+    def _stall_warn_millis(self) -> int:
+        return self.settings.server_config.event_loop_stall_warn_millis
 
     async def _stop_when_cancelled(self) -> None:
         try:

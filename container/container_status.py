@@ -15,6 +15,7 @@ import trio
 from msgspec.structs import replace
 
 import logs
+from remoting.loop_stalls import loop_stalls
 from remoting.protocol.container_body import BrokerStatus, ContainerStatus
 from remoting.protocol.mq_version import CURRENT, version_desc
 from store import StoreError
@@ -50,6 +51,8 @@ async def container_status(container: BrokerContainer) -> ContainerStatus:
         memory = process.memory_info()
         threads, started = process.num_threads(), process.create_time()
     dropped = logs.statistics()
+    watch = loop_stalls()
+    stalls = None if watch is None else watch.statistics()
     return ContainerStatus(
         container_addr=container.broker_container_addr or "",
         pid=os.getpid(),
@@ -62,10 +65,17 @@ async def container_status(container: BrokerContainer) -> ContainerStatus:
         tasks=trio.lowlevel.current_statistics().tasks_living,
         open_files=process.num_fds(),
         cpu_seconds=times.user + times.system,
+        stall_longest_millis=-1.0 if stalls is None else _millis(stalls.longest_s),
+        stall_recent_millis=-1.0 if stalls is None else _millis(stalls.recent_longest_s),
+        lateness_p999_millis=-1.0 if stalls is None else _millis(stalls.lateness_p999_s),
         dropped_log_lines=0 if dropped is None else dropped.dropped_queue_full + dropped.dropped_disk,
         brokers=found,
         warnings=[*_share_warnings(looks), *_log_warnings(dropped)],
     )
+
+
+def _millis(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def _log_warnings(log: LogStatistics | None) -> list[str]:

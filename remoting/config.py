@@ -91,6 +91,13 @@ class RemotingServerConfig:
         help="Answers that the connections of one port have not read, in bytes; "
         "above it requests are answered with code 2.",
     )
+    event_loop_stall_warn_millis: int = setting(
+        100,
+        ge=0,
+        runtime=True,
+        help="A time in milliseconds for which the process served nobody that is worth a line in the log;"
+        " 0 logs none.",
+    )
 
     def __attrs_post_init__(self) -> None:
         serialize_type_of(self)  # a start is refused here, before anything is opened

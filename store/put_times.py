@@ -20,8 +20,8 @@ _CLASSES = (
     "4~5s", "5~10s", "10s~",
 )  # fmt: skip
 _CLASS_STARTS_MS = (1, 10, 50, 100, 200, 500, 1000, 2000, 3000, 4000, 5000, 10_000)
-_STEPS_MS = (1,) * 20 + (2,) * 15 + (5,) * 10 + (10,) * 10 + (50,) * 6 + (100,) * 5 + (1000,) * 9
-_BUCKET_ENDS_MS = (*accumulate(_STEPS_MS), 2**63 - 1)
+_STEPS_MS = [1] * 20 + [2] * 15 + [5] * 10 + [10] * 10 + [50] * 6 + [100] * 5 + [1000] * 9
+_BUCKET_ENDS_MS = [*accumulate(_STEPS_MS), 2**63 - 1]
 
 
 class PutTimes:

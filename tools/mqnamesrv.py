@@ -16,6 +16,7 @@ from container.refusal import EXIT_FAILURE
 from container.settings import check_home, read_namesrv_settings, read_tls_settings
 from namesrv import NameServer
 from remoting.errors import ReservationError
+from remoting.loop_stalls import watched_loop
 from remoting.server import Transport
 from tools.banner import command_name, print_banner, print_refusal, short_path
 from tools.boot import HELP, common_options, install_logs, refusing, show_mistakes
@@ -73,21 +74,22 @@ async def _run(settings: NamesrvSettings, tls: TlsSettings, log_settings: logs.L
         return EXIT_FAILURE
     settings.report.log(log)
     name_server = NameServer(settings.config, configuration=settings.configuration())
-    async with trio.open_nursery() as nursery:
-        try:
-            await nursery.start(name_server.serve, transport, reservation)
-        except OSError as error:
-            print_refusal(sentence(error))
-            return EXIT_FAILURE
-        address = f"{server.bind_address}:{reservation.ports[0]}"
-        print_banner(
-            f"The Name Server {boot_success(server)}, address {address}",
-            [
-                ("log", short_path(log_settings.root)),
-                ("try", f"{command_name('mqbroker')} -n 127.0.0.1:{reservation.ports[0]}"),
-            ],
-        )
-        settle_garbage()
+    with watched_loop(lambda: server.event_loop_stall_warn_millis):
+        async with trio.open_nursery() as nursery:
+            try:
+                await nursery.start(name_server.serve, transport, reservation)
+            except OSError as error:
+                print_refusal(sentence(error))
+                return EXIT_FAILURE
+            address = f"{server.bind_address}:{reservation.ports[0]}"
+            print_banner(
+                f"The Name Server {boot_success(server)}, address {address}",
+                [
+                    ("log", short_path(log_settings.root)),
+                    ("try", f"{command_name('mqbroker')} -n 127.0.0.1:{reservation.ports[0]}"),
+                ],
+            )
+            settle_garbage()
     return 0
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from remoting.loop_stalls import loop_stalls
 from tools import pid_files
 from tools.command_line import EXIT_FAILURE
 
@@ -25,19 +26,36 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from types import FrameType
 
-__all__ = ["run_process", "settle_garbage"]
+__all__ = ["run_process", "settle_garbage", "tune_interpreter"]
 
-# A broker makes many short-lived objects and holds many long-lived ones: young collections should be rare
-# and old ones very rare. Reference counting frees nearly everything anyway.
-GC_THRESHOLDS = (50_000, 25, 100)
+GC_THRESHOLDS = (10_000, 5, 100)
+"""A broker makes many short-lived objects, which reference counting frees, and holds many long-lived ones,
+none of which a collection can free. It is the growth of their number that starts one, and all that have come
+since the last one are looked at: 10,000 take the loop some 2 ms, 50,000 more than 10."""
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a worker thread that computes may keep the interpreter from the event loop, each time that the
+loop gives it up, which it does at each system call. With the 5 ms of Python a pass of the loop takes tens of
+milliseconds while a table is written or read."""
 
 _FIRST_PROCESS = 1
 
 
+def tune_interpreter() -> None:
+    """Has garbage collection and threads disturb the event loop little. Of the whole process."""
+    gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+
 def settle_garbage() -> None:
-    """Call when the start is over: what exists now stays, so collections need not look at it again."""
+    """Call when the start is over: what exists now stays, so collections need not look at it again.
+
+    It takes time, as the start did: the figures about stalls of the event loop begin here.
+    """
     gc.collect()
     gc.freeze()
+    if (stalls := loop_stalls()) is not None:
+        stalls.start_over()
 
 
 class _EndingSignals:
@@ -110,7 +128,7 @@ def run_process(role: str, body: Callable[[], Awaitable[int]]) -> int:
     Returns:
         The exit code of the process: that of `body`, 0 after a signal.
     """
-    gc.set_threshold(*GC_THRESHOLDS)
+    tune_interpreter()
     signals = _EndingSignals()
     with signals.caught(), contextlib.ExitStack() as files:
         try:

@@ -9,6 +9,7 @@ import attrs
 from broker.admin.answers import body_answer
 from broker.admin.fall_behind import FALL_SIZE, FALL_TIME, fall_behind
 from remoting.errors import CommandError
+from remoting.loop_stalls import loop_stalls
 from remoting.protocol import headers
 from remoting.protocol.admin_body import BrokerStatsData, BrokerStatsItem
 from remoting.protocol.body import KVTable
@@ -81,6 +82,7 @@ def runtime_info(context: BrokerContext, store_info: dict[str, str]) -> dict[str
         **context.stats.runtime_info(),
         **store_info,
         **context.schedule.runtime_info(),
+        **_stall_info(),
         "brokerActive": "false" if context.is_slave else "true",
         "brokerVersion": str(CURRENT),
         "brokerVersionDesc": version_desc(CURRENT),
@@ -92,6 +94,22 @@ def runtime_info(context: BrokerContext, store_info: dict[str, str]) -> dict[str
         "pullThreadPoolQueueCapacity": str(config.pull_thread_pool_queue_capacity),
         "litePullThreadPoolQueueCapacity": str(config.lite_pull_thread_pool_queue_capacity),
         "queryThreadPoolQueueCapacity": str(config.query_thread_pool_queue_capacity),
+    }
+
+
+def _stall_info() -> dict[str, str]:
+    """How long the event loop stood still, which is the process's and the same for all of its brokers.
+
+    Keys of ours; Java has no loop that all requests share.
+    """
+    watch = loop_stalls()
+    if watch is None:
+        return {}
+    stalls = watch.statistics()
+    return {
+        "eventLoopStallMillisLongest": f"{stalls.longest_s * 1000:.3f}",
+        "eventLoopStallMillisRecent": f"{stalls.recent_longest_s * 1000:.3f}",
+        "eventLoopLatenessMillisP999": f"{stalls.lateness_p999_s * 1000:.3f}",
     }
 
 

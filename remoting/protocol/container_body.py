@@ -76,6 +76,14 @@ class ContainerStatus(Body, frozen=True, kw_only=True):
     open_files: int = 0
     cpu_seconds: float = 0.0
     """User and system time since the start of the process."""
+    stall_longest_millis: float = -1.0
+    """Longest time for which the event loop served nobody since the start was over; 0 when it never was a
+    millisecond, -1 unknown."""
+    stall_recent_millis: float = -1.0
+    """The same over the last one to two minutes."""
+    lateness_p999_millis: float = -1.0
+    """What somebody who comes at a random moment waits for the loop at most, in 999 of 1000 cases; 0 when it
+    is less than a millisecond, -1 unknown."""
     dropped_log_lines: int = 0
     brokers: list[BrokerStatus] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -12,10 +12,15 @@ def make_stats() -> tuple[BrokerStatsManager, FakeClock]:
     return BrokerStatsManager("c1", clock_ms=clock, is_system=lambda name: name.startswith("sys")), clock
 
 
+def sample(stats: BrokerStatsManager) -> int:
+    """Takes one sample; returns in how many portions."""
+    return sum(1 for _ in stats.sampling()) + 1
+
+
 def pass_time(stats: BrokerStatsManager, clock: FakeClock, seconds: int) -> None:
     for _ in range(seconds // 10):
         clock.now_ms += 10_000
-        stats.sample()
+        sample(stats)
 
 
 def test_what_was_never_counted_does_not_exist() -> None:
@@ -99,3 +104,50 @@ def test_statistics_of_deleted_topics_and_groups_are_dropped() -> None:
     assert stats.find(StatsName.TOPIC_PUT_NUMS, "t") is None
     stats.put("t", 0, 1, 1)
     assert stats.find(StatsName.TOPIC_PUT_NUMS, "t") is not None
+
+
+def test_many_counters_are_sampled_some_at_a_time_and_idle_ones_not_at_all() -> None:
+    stats, clock = make_stats()
+    for number in range(3000):
+        stats.put(f"t{number}", 0, 1, 10)
+    clock.now_ms += 10_000
+    assert sample(stats) > 20
+    clock.now_ms += 10_000
+    assert sample(stats) == 1
+    stats.put("t7", 0, 5, 50)
+    stats.got("g", "t7", 0, 2, 20)
+    clock.now_ms += 10_000
+    assert sample(stats) == 1
+    clock.now_ms += 40_000
+    for name, key, total in (
+        (StatsName.TOPIC_PUT_NUMS, "t7", 6),
+        (StatsName.TOPIC_PUT_NUMS, "t8", 1),
+        (StatsName.QUEUE_PUT_SIZE, "t7@0", 60),
+        (StatsName.GROUP_GET_NUMS, "t7@g", 2),
+    ):
+        found = stats.find(name, key)
+        assert found is not None
+        assert (found.hour.sum, found.day.sum) == (total, total)
+    minute = stats.find(StatsName.TOPIC_PUT_NUMS, "t7")
+    assert minute is not None
+    assert minute.minute.sum == 5
+
+
+def test_what_is_counted_while_a_sample_is_taken_belongs_to_the_next_one() -> None:
+    stats, clock = make_stats()
+    for number in range(1000):
+        stats.put(f"t{number}", 0, 1, 10)
+    clock.now_ms += 10_000
+    portions = stats.sampling()
+    next(portions)
+    stats.put("t0", 0, 4, 40)
+    for _ in portions:
+        pass
+    pass_time(stats, clock, 60)
+    found = stats.find(StatsName.TOPIC_PUT_NUMS, "t0")
+    assert found is not None
+    assert found.hour.sum == 5
+    pass_time(stats, clock, 60)
+    found = stats.find(StatsName.TOPIC_PUT_NUMS, "t0")
+    assert found is not None
+    assert (found.minute.sum, found.hour.sum) == (0, 5)

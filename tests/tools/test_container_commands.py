@@ -230,6 +230,8 @@ def container(*brokers: BrokerStatus, **changes: object) -> ContainerStatus:
         "threads": 7,
         "open_files": 60,
         "cpu_seconds": 1.25,
+        "stall_recent_millis": 3.25,
+        "stall_longest_millis": 40.9,
         "brokers": list(brokers),
     }
     return ContainerStatus(**{**fields, **changes})  # type: ignore[arg-type]
@@ -257,6 +259,7 @@ async def test_a_container_with_brokers_is_two_plain_tables(java: Peer) -> None:
         "#Threads": "7",
         "#Files": "60",
         "#CPU(s)": "1.2",
+        "#Stall(ms)": "3/41",
         "#NameServers": "10.0.0.9:9876;10.0.0.8:9876",
     }
     assert dict(zip(heading.split(), first.split(), strict=True)) == {

@@ -34,11 +34,12 @@ _PROCESS = Table(
         "#Threads",
         "#Files",
         "#CPU(s)",
+        "#Stall(ms)",
         "#NameServers",
     ),
-    "%-22s %-8s %-10s %-8s %-9s %-10s %-8s %-6s %-9s %s",
-    "%-22s %-8d %-10s %-8s %-9s %-10s %-8d %-6d %-9.1f %s",
-    numeric=frozenset({1, 3, 4, 5, 6, 7, 8}),
+    "%-22s %-8s %-10s %-8s %-9s %-10s %-8s %-6s %-9s %-12s %s",
+    "%-22s %-8d %-10s %-8s %-9s %-10s %-8d %-6d %-9.1f %-12s %s",
+    numeric=frozenset({1, 3, 4, 5, 6, 7, 8, 9}),
 )
 _BROKERS = Table(
     (
@@ -169,6 +170,8 @@ async def remove_broker(context: AdminContext, container: str, identity: str) ->
 async def container_status(context: AdminContext, container: str) -> None:
     """A broker is shown as removeBroker takes it; Memory of a broker is what it holds for clients and files.
 
+    Stall is the longest time for which the process served nobody: in the last two minutes / since its start.
+
     Exit code 1 also tells that a broker has failed, so that this can be a health check.
     """
     container = container.strip()
@@ -208,8 +211,16 @@ def _process_row(status: ContainerStatus, now_ms: int) -> tuple[Any, ...]:
         status.threads,
         status.open_files,
         status.cpu_seconds,
+        _stall_text(status),
         ";".join(status.name_servers) or _NONE,
     )
+
+
+def _stall_text(status: ContainerStatus) -> str:
+    """Longest stall of the event loop, of late and since the start."""
+    if status.stall_longest_millis < 0:
+        return _NONE
+    return f"{status.stall_recent_millis:.0f}/{status.stall_longest_millis:.0f}"
 
 
 def _broker_row(broker: BrokerStatus, now_ms: int) -> tuple[Any, ...]:
