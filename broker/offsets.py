@@ -113,9 +113,13 @@ class ConsumerOffsetManager:
         self._commits += 1
         if self._commits % self._version_step() == 0:
             self._next_version()
+        self._keep(key, queue_id, offset)
+        self.file.changed()
+
+    def _keep(self, key: str, queue_id: int, offset: int) -> None:
+        """Let the offset live through a crash before the table is saved."""
         if self._journal is not None:
             self._journal.append(key, queue_id, offset)
-        self.file.changed()
 
     def commit_pull(self, group: str, topic: str, queue_id: int, offset: int) -> None:
         """Remember how far messages were handed out (in memory only): what lies between is in flight."""
@@ -141,6 +145,7 @@ class ConsumerOffsetManager:
         key = f"{topic}@{group}"
         self._resets.setdefault(key, {})[queue_id] = offset
         self._offsets.setdefault(key, {})[queue_id] = offset
+        self._keep(key, queue_id, offset)
         self._next_version()
         self.file.changed()
 
@@ -179,7 +184,10 @@ class ConsumerOffsetManager:
         """Give `target_group` the offsets of `source_group` in the topic."""
         row = self._offsets.get(f"{topic}@{source_group}")
         if row is not None:
-            self._offsets[f"{topic}@{target_group}"] = dict(row)
+            target = f"{topic}@{target_group}"
+            self._offsets[target] = dict(row)
+            for queue_id, offset in row.items():
+                self._keep(target, queue_id, offset)
             self._next_version()
             self.file.changed()
 

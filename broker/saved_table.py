@@ -19,7 +19,7 @@ from store import StoreError
 from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from broker.offset_journal import OffsetJournal
     from store import ConfigTable
@@ -38,6 +38,7 @@ class SavedTable:
         snapshot: called in the event loop; gives a copy of the table that later changes do not touch.
         to_json_object: called in the worker thread with that copy; gives what the file holds.
         journal: keeps what changes between two saves, if losing that in a crash would matter.
+        before: awaited between snapshot and write: makes durable what the table says has been done.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class SavedTable:
         snapshot: Callable[[], Any],
         to_json_object: Callable[[Any], Any],
         journal: OffsetJournal | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._file = file
+        self._before = before
         self._journal = journal
         self._snapshot = snapshot
         self._to_json_object = to_json_object
@@ -82,8 +85,8 @@ class SavedTable:
         Cancellation does not interrupt a write under way, only the waiting for one.
 
         Raises:
-            StoreError: the file could not be written; the change stays in memory and is tried again
-                with the next one.
+            StoreError: the file, or what must be durable before it, could not be written; the change stays
+                in memory and is tried again with the next one.
         """
         target = self._generation
         async with self._writing:
@@ -95,6 +98,8 @@ class SavedTable:
             self._journal.begin_segment()
         generation, snapshot = self._generation, self._snapshot()
         self._dirty = trio.Event()
+        if self._before is not None:
+            await self._before()
         await in_service_thread(self._write_snapshot, snapshot)
         self._saved_generation = generation
         if self._journal is not None:

@@ -72,6 +72,7 @@ class ScheduleMessageService:
             file or ConfigTable(f"{root}/config/delayOffset.json"),
             snapshot=self._snapshot,
             to_json_object=_to_json_object,
+            before=context.store.flush,  # a loss of power must not take a copy that counts as delivered
         )
         self.data_version = DataVersion(counter=0, state_version=0, timestamp=context.clock_ms())
         self._offsets: dict[int, int] = {}

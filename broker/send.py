@@ -22,16 +22,18 @@ from broker.publication import published
 from broker.put_answers import failure_of
 from broker.remarks import OVERLOAD, REJECTED, TIMEOUT_CLEAN_QUEUE
 from broker.reply_frames import FrameTemplate, frame_template, is_plain
-from broker.send_admission import AdmittedSend, SendAdmission
+from broker.send_admission import SendAdmission
 from remoting.errors import CommandError
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
 from store import Message, PutResult, PutStatus
+from store.acknowledgement import answers_on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from broker.context import BrokerContext
+    from broker.send_admission import AdmittedSend
     from remoting.command import RemotingCommand
     from remoting.server import Connection, ProcessorTable
 
@@ -82,6 +84,7 @@ class SendMessageProcessor:
         self._context = context
         self._gate = _Gate()
         self._admission = SendAdmission(context)
+        self._waits_for_device = answers_on_device(context.store_config.flush_disk_type)
         self._host_hex = ""
         self._trace_on: bool | None = None
         self._answer_fields: dict[str, str] = {}
@@ -178,11 +181,13 @@ class SendMessageProcessor:
         results = store.put(messages)
         self._count(messages, results)
         durable_offset = size_bytes = 0
+        waits = self._waits_for_device
         waiting: list[AdmittedSend] = []
         at_once: list[AdmittedSend] = []
         for send in sends:
-            result = results[send.first + send.number - 1]
-            if send.wait_store and result.status is PutStatus.PUT_OK:
+            _, _, _, first, number, wait_store = send
+            result = results[first + number - 1]
+            if waits[wait_store] and result.status is PutStatus.PUT_OK:
                 waiting.append(send)
                 durable_offset = result.physical_offset + result.size
                 size_bytes += result.size
@@ -268,17 +273,18 @@ class SendMessageProcessor:
         self, connection: Connection, send: AdmittedSend, results: list[PutResult], durable: PutStatus
     ) -> None:
         """Any answer: of batches, of failures, with ids that no template may hold."""
+        request, queue_id, unique_key, *_ = send
         stored = PutStatus.PUT_OK
         status = next((each.status for each in results if each.status is not stored), durable)
         code, remark, is_stored = failure_of(status, self._context)
         answer = dict(self._answer_fields)
         if is_stored:
             answer["msgId"] = ",".join([each.msg_id for each in results])
-            answer["queueId"] = str(send.queue_id)
+            answer["queueId"] = str(queue_id)
             answer["queueOffset"] = str(results[0].queue_offset)
-            if send.unique_key is not None:
-                answer["transactionId"] = send.unique_key
-        connection.reply(send.request, send.request.response(code, remark, answer))
+            if unique_key is not None:
+                answer["transactionId"] = unique_key
+        connection.reply(request, request.response(code, remark, answer))
 
 
 def register(table: ProcessorTable, context: BrokerContext) -> SendMessageProcessor:

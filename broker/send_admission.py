@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING, NamedTuple
-
-import attrs
+from typing import TYPE_CHECKING, TypeAlias
 
 from broker.header_fields import required_integer, required_integer32
 from broker.message_properties import PropertyReader
@@ -81,29 +79,28 @@ _UNIT_SUB_FLAG = 0x2
 _BATCH_TOPIC_MAX = 127
 
 
-class AdmittedSend(NamedTuple):
-    """One request whose messages may be stored."""
+AdmittedSend: TypeAlias = "tuple[RemotingCommand, int, str | None, int, int, bool]"
+"""One request whose messages may be stored; a plain tuple, because one is made for each:
 
-    request: RemotingCommand
-    queue_id: int
-    """What the answer names as the queue, even if the message has to wait elsewhere first."""
-    unique_key: str | None
-    """The transaction id of the answer; None for a batch."""
-    first: int
-    """Index of its first message among those of the read."""
-    number: int
-    wait_store: bool
-    """Whether the answer waits for the flush that the store is configured to."""
+    request
+    queue id        what the answer names as the queue, even if the message has to wait elsewhere first
+    unique key      the transaction id of the answer; None for a batch
+    first           index of its first message among those of the read
+    number          of its messages
+    wait for store  whether the answer waits for the flush that the store is configured to
+"""
 
 
-@attrs.frozen
 class _SendTopic:
     """What the checks of a topic have come to, as long as its configuration is `config`."""
 
-    config: TopicConfig
-    queue_limit: int
-    sys_flag: int
-    is_retry: bool
+    __slots__ = ("config", "is_retry", "queue_limit", "sys_flag")
+
+    def __init__(self, config: TopicConfig, queue_limit: int, sys_flag: int, *, is_retry: bool) -> None:
+        self.config = config
+        self.queue_limit = queue_limit
+        self.sys_flag = sys_flag
+        self.is_retry = is_retry
 
 
 class _Int32(dict[str, int]):
@@ -201,7 +198,7 @@ class SendAdmission:
         if known.is_retry or facts.special:
             self._treat_specially(message, request, fields, facts, is_retry=known.is_retry)
         messages.append(message)
-        return AdmittedSend(request, queue_id, unique_key, len(messages) - 1, 1, facts.wait_store)
+        return request, queue_id, unique_key, len(messages) - 1, 1, facts.wait_store
 
     def _check_topic(self, connection: Connection, topic: str, fields: Mapping[str, str]) -> _SendTopic:
         context = self._context
@@ -219,9 +216,9 @@ class SendAdmission:
         if config is None:
             config = self._create_topic(connection, topic, fields)
         known = _SendTopic(
-            config=config,
-            queue_limit=max(config.write_queue_nums, config.read_queue_nums),
-            sys_flag=MULTI_TAGS_FLAG if config.topic_filter_type == "MULTI_TAG" else 0,
+            config,
+            max(config.write_queue_nums, config.read_queue_nums),
+            MULTI_TAGS_FLAG if config.topic_filter_type == "MULTI_TAG" else 0,
             is_retry=topic.startswith(RETRY_GROUP_TOPIC_PREFIX),
         )
         if not config.order:
@@ -295,7 +292,7 @@ class SendAdmission:
             )
         first = len(messages)
         messages += batch
-        return AdmittedSend(request, queue_id, None, first, len(batch), outer.wait_store)
+        return request, queue_id, None, first, len(batch), outer.wait_store
 
     def _treat_specially(
         self,

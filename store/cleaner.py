@@ -21,7 +21,7 @@ import trio
 from configuration import wait_configured
 from store.config import quota_share
 from store.disk_space import DiskUse, PathSpace, emptiest, measure, quota_bytes, ratio_text, store_bytes
-from store.errors import StoreError
+from store.errors import StoreError, StoreIOError
 from store.quota_consent import Purge, PurgeConsent
 from store.retention import (
     Cleaning,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from store.index import MessageIndex
     from store.mapped_files import LogFile
     from store.queue_table import QueueTable
+    from store.write_behind import WriteBehind
 
 log = logging.getLogger("rocketmq.store")
 
@@ -92,7 +93,8 @@ class Cleaner:
         consent: Asks before a new share deletes.
         files: The disk.
         clock: Wall clock.
-        lock: Held while files of queues and index are removed.
+        entries: What log files must not outlive, and the lock that is held while files of queues and index
+            are removed.
 
     Attributes:
         disk_full: Messages are refused.
@@ -113,7 +115,7 @@ class Cleaner:
         consent: PurgeConsent,
         files: FileSystem,
         clock: Clock,
-        lock: threading.Lock,
+        entries: WriteBehind,
     ) -> None:
         self._log = commit_log
         self._queues = queues
@@ -124,7 +126,8 @@ class Cleaner:
         self._consent = consent
         self._files = files
         self._clock = clock
-        self._lock = lock
+        self._entries = entries
+        self._lock = entries.lock
         self._measuring = threading.Lock()
         self._wake = trio.Event()
         self._measure_wanted = trio.Event()
@@ -207,11 +210,31 @@ class Cleaner:
             self._wake = trio.Event()
             forced = 0
             try:
-                forced = await in_service_thread(self.pass_once)
+                forced = await in_service_thread(self.pass_once, await self._sync_entries())
             except StoreError as error:
                 log.error("disk space cannot be measured or expired files not be deleted: %s", error)
             await wait_configured(partial(self._pause_s, forced, part), self._wake)
             part = 1.0
+
+    async def _sync_entries(self) -> int:
+        """Bring what the oldest file was the source of to the device, before the file may go.
+
+        A crash would else leave a queue that knows neither the messages nor their offsets, which would then
+        be given to others.
+
+        Returns:
+            Commit log offset up to which files may go. That is any when the disk has no room for entries,
+            since nothing else makes room, and when it is not known what the device has of them.
+        """
+        entries, file = self._entries, self._log.oldest_file()
+        if file is not None and file.base + file.size > entries.synced_upto:
+            try:
+                await entries.sync()
+            except StoreIOError as error:
+                if error.disk_full:
+                    return _NEVER
+                log.error("no file of the commit log goes before its entries are written: %s", error)
+        return entries.synced_upto if entries.trusted else _NEVER
 
     def _pause_s(self, forced: int, part: float) -> float:
         """Soon again when files went that were not expired: their space is free from the next pass on."""
@@ -352,8 +375,11 @@ class Cleaner:
         elif decision.row != before.row:
             log.info("disk space: %s", decision.rule)
 
-    def pass_once(self) -> int:
+    def pass_once(self, upto: int = _NEVER) -> int:
         """Measure, decide, delete; blocking.
+
+        Args:
+            upto: Files of the commit log that end behind this offset stay.
 
         Returns:
             How many files were deleted that were not expired.
@@ -369,15 +395,15 @@ class Cleaner:
             self._manual_rounds -= 1
         forced = 0
         if decision.delete or manual or is_time_to_delete(self._config.delete_when, self._clock.now_ms()):
-            forced = self._delete_log_files(decision)
+            forced = self._delete_log_files(decision, upto)
         self._follow_min_offset()
         return forced
 
-    def _delete_log_files(self, decision: Cleaning) -> int:
+    def _delete_log_files(self, decision: Cleaning, upto: int) -> int:
         forced = 0
         for count in range(self._config.delete_file_batch_max):
             file = self._log.oldest_file()
-            if file is None:
+            if file is None or file.base + file.size > upto:
                 break
             why = "expired"
             if not self._is_expired(file):

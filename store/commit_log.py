@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import attrs
 
 from store.errors import StoreCorruptError, StoreIOError
+from store.log_directories import make_names_last
 from store.mapped_files import LogFile, find_files, open_log_file
 from store.message_codec import BLANK, MAGIC_BLANK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from store.files import FileSystem
     from store.log_directories import LogDirectories
 
 log = logging.getLogger("rocketmq.store")
 
 _NEVER = 1 << 62
+_REWRITE_BYTES = 256 << 10
 
 
 @attrs.frozen
@@ -54,6 +59,8 @@ class CommitLog:
     Attributes:
         tail: Where the next record goes.
         next_file_from: The tail behind which the successor of the last file is wanted.
+        on_sync_failure: Called once, in the thread whose sync failed.
+        sync_failure: Why no sync of this log is believed any more.
     """
 
     def __init__(
@@ -76,6 +83,9 @@ class CommitLog:
         self._appends = 0
         self._appended_bytes = 0
         self._cold_reads = 0
+        self._syncing = threading.Lock()
+        self.on_sync_failure: Callable[[], None] = lambda: None
+        self.sync_failure: StoreIOError | None = None
 
     def __repr__(self) -> str:
         return (
@@ -103,6 +113,9 @@ class CommitLog:
         for base, directory in found.items():
             self._files[base] = open_log_file(directory, base, self.file_size, self._disk, create=False)
         bases = self.bases()
+        if not bases:
+            for directory in self.directories.all:
+                make_names_last(directory, self._disk)
         self.min_offset = self.tail = self.flushed = bases[0] if bases else 0
 
     def bases(self) -> list[int]:
@@ -155,7 +168,11 @@ class CommitLog:
             return None
         base = active.base + active.size
         ahead = self._create(base, self.directories.measured_directory_for(base))
-        _ = ahead.view
+        try:
+            _ = ahead.view
+        except BaseException:
+            ahead.file.close()
+            raise
         return ahead
 
     def keep_next_file(self, ahead: LogFile | None) -> None:
@@ -184,11 +201,11 @@ class CommitLog:
         """Declare everything behind `tail` void: drop later files, clear the rest of this one.
 
         Stale bytes behind the tail could otherwise come back as messages after a crash.
-        For recovery, before anything reads.
+        For recovery, before anything reads. From the last file on, so that a loss of power leaves no gap.
         """
-        for base in self.bases():
+        for base in reversed(self.bases()):
             if base + self.file_size <= tail:
-                continue
+                break
             if base > tail or (base == tail and base != self.min_offset):
                 self._drop(base)
                 continue
@@ -204,9 +221,14 @@ class CommitLog:
     def _drop(self, base: int) -> None:
         file = self._files.pop(base)
         try:
-            self._disk.remove(file.path)
+            self._remove(file.path)
         finally:
             file.file.close()
+
+    def _remove(self, path: str) -> None:
+        """Remove a file for good: a file that came back after others have gone would leave a gap."""
+        self._disk.remove(path)
+        self._disk.sync_directory(os.path.dirname(path))
 
     def reset(self, offset: int) -> None:
         """Begin an empty log at `offset` (which starts a file); for an empty directory."""
@@ -219,14 +241,17 @@ class CommitLog:
 
         Returns:
             The new minimum offset.
+
+        Raises:
+            StoreIOError: the file is still the oldest; to go on with the next one would leave a gap.
         """
         bases = self.bases()
         if len(bases) > 1:
             file = self._files[bases[0]]
+            self._remove(file.path)
             self.min_offset = bases[1]
             del self._files[bases[0]]
             self._removed.append(file)
-            self._disk.remove(file.path)
         return self.min_offset
 
     def close_removed_files(self) -> None:
@@ -370,15 +395,54 @@ class CommitLog:
         first = self.flushed - self.flushed % self.file_size
         return [self._files[base] for base in range(first, upto, self.file_size) if base in self._files]
 
+    def sync(self, files: Iterable[LogFile]) -> None:
+        """Block until all that was written to `files` is on the device, after any sync under way.
+
+        A system tells of a failed write once. Then the pages count as clean, and the next sync of the
+        same file says that all is well: so after one failure, in whatever thread, none is believed.
+
+        Raises:
+            StoreIOError: the device failed, now or before.
+        """
+        with self._syncing:
+            if self.sync_failure is not None:
+                raise self.sync_failure
+            try:
+                for file in files:
+                    file.file.fdatasync()
+            except StoreIOError as error:
+                self.sync_failure = error
+                self.on_sync_failure()
+                raise
+
     def sync_from(self, start: int) -> None:
         """Block until everything from `start` to the tail is on the device.
 
         Raises:
-            StoreIOError: the device failed.
+            StoreIOError: the device failed, now or before.
         """
-        for base in self.bases():
-            if start < base + self.file_size and base < self.tail:
-                self._files[base].file.fdatasync()
+        self.sync(self._files_from(start))
+
+    def write_again_from(self, start: int) -> None:
+        """Write everything from `start` to the tail as it reads now; blocking.
+
+        After a failed sync the page cache may show messages that the device does not have, in pages that
+        count as clean. This makes them dirty, so that the next sync takes them along.
+
+        Raises:
+            StoreIOError: a file cannot be read or written.
+        """
+        for file in self._files_from(start):
+            end = min(self.tail - file.base, file.size)
+            for position in range(max(start - file.base, 0), end, _REWRITE_BYTES):
+                data = file.file.pread(min(_REWRITE_BYTES, end - position), position)
+                if data.count(0) != len(data):  # a hole behind a blank record takes no space
+                    file.file.pwrite(data, position)
+
+    def _files_from(self, start: int) -> list[LogFile]:
+        return [
+            self._files[base] for base in self.bases() if start < base + self.file_size and base < self.tail
+        ]
 
     def is_hot(self, offset: int) -> bool:
         """True when reading at `offset` through the mapping will not wait for the disk."""
@@ -426,6 +490,12 @@ class CommitLog:
             return None
         self._cold_reads += 1
         return file.file.pread(size, position)
+
+    def place_of(self, offset: int) -> tuple[str, int]:
+        """The file that holds `offset`, and the byte in it; without such a file the first directory."""
+        position = offset % self.file_size
+        file = self._files.get(offset - position)
+        return (self.directories.all[0] if file is None else file.path), position
 
     def next_file_offset(self, offset: int) -> int:
         """Start of the file behind the one that holds `offset`."""

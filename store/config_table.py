@@ -30,6 +30,7 @@ class ConfigTable:
     def __init__(self, path: str, files: FileSystem | None = None) -> None:
         self.path = path
         self._files = files or OsFileSystem()
+        self._is_sure = True
 
     @property
     def backup_path(self) -> str:
@@ -60,15 +61,18 @@ class ConfigTable:
         new one is renamed over it. Saving the same text again does nothing.
 
         Raises:
-            StoreIOError: the old file is still complete.
+            StoreIOError: the old file is still complete, or the new one is there and may not be durable.
+                Trying again writes all of it to another file: no sync that failed is believed later.
         """
         previous = self._read(self.path)
-        if previous == text:
+        if previous == text and self._is_sure:
             return
         self._files.makedirs(os.path.dirname(self.path))
-        if previous:
+        self._is_sure = False
+        if previous and previous != text:
             self._write(self.backup_path, previous)
         self._write(self.path, text)
+        self._is_sure = True
 
     def _read(self, path: str) -> str | None:
         try:

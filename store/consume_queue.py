@@ -32,6 +32,7 @@ UNIT = struct.Struct(">qiq")
 UNIT_BYTES = UNIT.size
 PADDING_SIZE = 0x7FFFFFFF
 PADDING_UNIT = UNIT.pack(0, PADDING_SIZE, 0)
+_PADDING_UNITS = 1024
 
 Boundary: TypeAlias = Literal["LOWER", "UPPER"]
 
@@ -44,12 +45,14 @@ class ConsumeQueue:
         max_offset: One more than the last unit that readers see.
         min_offset: First unit whose message still is in the commit log.
         max_physical: End in the commit log of the last unit's message; -1 when empty.
+        names_changed: Files came or went since the directory was synced.
         cut_end: Where the units ended before `load` gave up files that did not fit; -1 when it did not.
     """
 
     __slots__ = (
         "_bases",
         "_disk",
+        "_in_files",
         "_tail",
         "_units_per_file",
         "cut_end",
@@ -60,6 +63,7 @@ class ConsumeQueue:
         "max_offset",
         "max_physical",
         "min_offset",
+        "names_changed",
         "next_offset",
         "queue_id",
         "removed",
@@ -78,6 +82,7 @@ class ConsumeQueue:
         self._disk = files
         self._bases: list[int] = []
         self._tail: tuple[int, bytearray] = (0, bytearray())
+        self._in_files = 0
         self.next_offset = 0
         self.max_offset = 0
         self.min_offset = 0
@@ -85,6 +90,7 @@ class ConsumeQueue:
         self.cut_end = -1
         self.dirty = False
         self.unsynced: set[int] = set()
+        self.names_changed = False
         self.removed = False
 
     def __repr__(self) -> str:
@@ -98,23 +104,22 @@ class ConsumeQueue:
         """
         self._bases, unfit = split_sound(self.directory, self.file_size, self._disk)
         if unfit:
-            self._give_up(unfit)
+            self._give_up(unfit, "is of another size or follows a hole")
         self._set_end(self._first_unit_where())
 
-    def _give_up(self, bases: list[int]) -> None:
+    def _give_up(self, bases: list[int], why: str) -> None:
         paths = [os.path.join(self.directory, file_name(base)) for base in bases]
         sizes = [self._disk.file_size(path) for path in paths]
         if len(bases) > 1 or sizes[0] > 0:
             log.warning(
-                "%s has %d bytes or follows a hole: it and all behind it are made again from the log",
-                paths[0],
-                sizes[0],
+                "%s (%d bytes) %s: it and all behind it are made again from the log", paths[0], sizes[0], why
             )
             self.cut_end = 0
             for base, path, size in zip(bases, paths, sizes, strict=True):
                 units = self._units_in(path, size // UNIT_BYTES)
                 if units:
                     self.cut_end = base // UNIT_BYTES + units
+        self.names_changed = True
         for path in paths:
             self._disk.remove(path)
 
@@ -127,6 +132,8 @@ class ConsumeQueue:
         if self.max_physical <= physical_limit:
             return False
         self._set_end(self._first_unit_where(lambda physical, _size: physical >= physical_limit))
+        end = self.max_offset * UNIT_BYTES
+        self.unsynced.update(base for base in self._bases if base + self.file_size > end)
         return True
 
     def clear_behind_end(self) -> None:
@@ -135,6 +142,7 @@ class ConsumeQueue:
             end = self.max_offset * UNIT_BYTES
             path = os.path.join(self.directory, file_name(base))
             if base >= end and base != self._bases[0]:
+                self.names_changed = True
                 self._disk.remove(path)
                 self._bases.remove(base)
             elif base + self.file_size > end:
@@ -145,12 +153,29 @@ class ConsumeQueue:
                 finally:
                     file.close()
 
+    def drop_from(self, offset: int, max_physical: int) -> bool:
+        """Forget the units from `offset` on, so that those before end at `max_physical` in the log.
+
+        Returns:
+            False when some of them are in files: then nothing is forgotten.
+        """
+        start, pending = self._tail
+        if offset < start:
+            return False
+        del pending[(offset - start) * UNIT_BYTES :]
+        self._in_files = min(self._in_files, offset)
+        self.next_offset = self.max_offset = offset
+        self.max_physical = max_physical
+        return True
+
     def restart_at(self, offset: int) -> None:
         """Forget all units; the next one will be `offset`, with padding before it."""
         for base in self._bases:
+            self.names_changed = True
             self._disk.remove(os.path.join(self.directory, file_name(base)))
         self._bases = []
         self._tail = (offset, bytearray())
+        self._in_files = 0
         self.next_offset = self.max_offset = self.min_offset = offset
         self.max_physical = -1
         self.dirty = False
@@ -186,17 +211,70 @@ class ConsumeQueue:
         finally:
             file.close()
 
-    def _unit_on_disk(self, offset: int) -> tuple[int, int, int]:
+    def unit_at(self, offset: int) -> tuple[int, int, int]:
+        """One unit of the files; zeros when they do not have it."""
         data = self._read_file(offset, 1, blocking=True)
-        return UNIT.unpack(data) if data else (0, 0, 0)
+        return UNIT.unpack(data) if data and len(data) == UNIT_BYTES else (0, 0, 0)
+
+    @property
+    def written_end(self) -> int:
+        """Offset of the first unit that is in memory only."""
+        return self._tail[0]
+
+    def place_of(self, offset: int) -> tuple[str, int]:
+        """File of a unit, and the byte in it."""
+        base = offset * UNIT_BYTES - offset * UNIT_BYTES % self.file_size
+        return os.path.join(self.directory, file_name(base)), offset * UNIT_BYTES - base
+
+    def write_unit(self, offset: int, unit: bytes) -> None:
+        """Write one unit again that is in a file; for a worker thread.
+
+        Raises:
+            StoreIOError: it may be torn, which the next reader sees.
+        """
+        path, position = self.place_of(offset)
+        file = self._disk.open(path)
+        try:
+            file.pwrite(unit, position)
+        finally:
+            file.close()
+
+    def file_samples(self) -> list[tuple[int, dict[int, tuple[int, int, int]]]]:
+        """Of each file that has units its first byte, and its first, middle and last unit by offset."""
+        found = []
+        for base in self._bases:
+            first = base // UNIT_BYTES
+            last = min(first + self._units_per_file, self._tail[0]) - 1
+            if last >= first:
+                found.append((base, self._units_of(base, {first, (first + last) // 2, last})))
+        return found
+
+    def _units_of(self, base: int, offsets: set[int]) -> dict[int, tuple[int, int, int]]:
+        file = self._disk.open(os.path.join(self.directory, file_name(base)), writable=False)
+        try:
+            return {
+                offset: UNIT.unpack(file.pread(UNIT_BYTES, offset * UNIT_BYTES - base)) for offset in offsets
+            }
+        finally:
+            file.close()
+
+    def give_up_from(self, base: int) -> None:
+        """Remove the file that begins at byte `base` and all behind it: recovery makes them again."""
+        end = self.max_offset
+        unfit = [each for each in self._bases if each >= base]
+        self._bases = [each for each in self._bases if each < base]
+        self._give_up(unfit, "does not fit the log")
+        self.cut_end = max(self.cut_end, end)
+        self._set_end(self._first_unit_where())
 
     def _set_end(self, end: int) -> None:
         self._tail = (end, bytearray())
+        self._in_files = 0
         self.next_offset = self.max_offset = end
         self.min_offset = self._bases[0] // UNIT_BYTES if self._bases else end
         self.max_physical = -1
         if self._bases and end > self.min_offset:
-            physical, size, _ = self._unit_on_disk(end - 1)
+            physical, size, _ = self.unit_at(end - 1)
             if size != PADDING_SIZE:
                 self.max_physical = physical + size
 
@@ -230,15 +308,17 @@ class ConsumeQueue:
             The offset up to which units are in files; give it to `written`.
         """
         start, pending = self._tail
+        # What a pass wrote before it failed is not written again: its files may have expired since.
+        done = max(self._in_files - start, 0) * UNIT_BYTES
         data = bytes(pending)
-        offset = start * UNIT_BYTES
-        done = 0
+        offset = start * UNIT_BYTES + done
         while done < len(data):
             base = offset - offset % self.file_size
             count = min(len(data) - done, base + self.file_size - offset)
             self._write_file(base, offset - base, data[done : done + count])
             offset += count
             done += count
+            self._in_files = offset // UNIT_BYTES
         return offset // UNIT_BYTES
 
     def written(self, upto: int) -> None:
@@ -251,6 +331,7 @@ class ConsumeQueue:
         if base in self._bases:
             file = self._disk.open(path)
         else:
+            self.names_changed = True
             self._disk.makedirs(self.directory)
             file = self._disk.open(path, create=True)
             if not self._bases and position:
@@ -327,11 +408,12 @@ class ConsumeQueue:
         count = 0
         while len(self._bases) > 1:
             base = self._bases[0]
-            physical, _, _ = self._unit_on_disk((base + self.file_size) // UNIT_BYTES - 1)
+            physical, _, _ = self.unit_at((base + self.file_size) // UNIT_BYTES - 1)
             if physical >= min_physical:
                 break
             self._bases = self._bases[1:]
             self.unsynced.discard(base)
+            self.names_changed = True
             self._disk.remove(os.path.join(self.directory, file_name(base)))
             count += 1
         return count
@@ -343,13 +425,24 @@ class ConsumeQueue:
             low = max(low, self._bases[0] // UNIT_BYTES)
         while low < high:
             middle = (low + high) // 2
-            data = self.read(middle, 1, blocking=True)
-            physical, size, _ = UNIT.unpack(data) if data else (-1, PADDING_SIZE, 0)
-            if size == PADDING_SIZE or physical < min_physical:
-                low = middle + 1
-            else:
+            following, physical = self._behind_padding(middle, high)
+            if following == high or physical >= min_physical:
                 high = middle
-        self.min_offset = low
+            else:
+                low = following + 1
+        self.min_offset, _ = self._behind_padding(min(low, self.max_offset), self.max_offset)
+
+    def _behind_padding(self, offset: int, end: int) -> tuple[int, int]:
+        """First unit from `offset` on that is not padding, and where it leads; `end` without any."""
+        while offset < end:
+            data = self.read(offset, min(end - offset, _PADDING_UNITS), blocking=True)
+            if not data:
+                return offset, -1
+            for physical, size, _ in UNIT.iter_unpack(data):
+                if size != PADDING_SIZE:
+                    return offset, physical
+                offset += 1
+        return end, -1
 
     @property
     def first_file_offset(self) -> int:

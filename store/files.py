@@ -11,6 +11,7 @@ then raises ``ENOSPC`` in one broker instead of ``SIGBUS`` in the process.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -90,7 +91,7 @@ class StoreFile(Protocol):
         ...
 
     def map_readonly(self, size: int) -> memoryview:
-        """Map the first `size` bytes; the mapping lives as long as any slice of it."""
+        """Map the first `size` bytes, which must be there; the mapping lives as long as any slice of it."""
         ...
 
     def fdatasync(self) -> None:
@@ -207,6 +208,12 @@ class OsFile:
     def __repr__(self) -> str:
         return f"<OsFile {self.path!r} fd={self._fd}>"
 
+    def _descriptor(self) -> int:
+        """The descriptor, for calls of Python that take -1 for something else than a closed file."""
+        if self._fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._fd
+
     def pwrite(self, data: ReadableBuffer, offset: int) -> None:
         try:
             written = os.pwrite(self._fd, data, offset)
@@ -245,14 +252,18 @@ class OsFile:
 
     def map_readonly(self, size: int) -> memoryview:
         try:
-            mapping = mmap.mmap(self._fd, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+            # A mapping of -1 would be one of zeros.
+            mapping = mmap.mmap(self._descriptor(), size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         except OSError as error:
             raise _translated(error, "map", self.path) from error
+        except ValueError as error:
+            shorter = OSError(errno.EINVAL, f"the file is shorter than {size} bytes")
+            raise _translated(shorter, "map", self.path) from error
         return memoryview(mapping)
 
     def fdatasync(self) -> None:
         try:
-            _fdatasync(self._fd)
+            _fdatasync(self._descriptor())
         except OSError as error:
             raise _translated(error, "fdatasync", self.path) from error
 

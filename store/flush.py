@@ -4,6 +4,9 @@ ASYNC_FLUSH: a pass after ``flushIntervalCommitLog`` if enough pages are dirty, 
 after ``flushCommitLogThoroughInterval`` in any case. SYNC_FLUSH: one ``fdatasync`` after
 the other as long as something is dirty; whoever appended meanwhile shares the next one.
 With nothing dirty the service sleeps. The sync runs in a worker thread.
+
+A sync that failed, for whatever reason (no room included), ends the store: nothing is acknowledged any
+more, no sync is tried again, ``abort`` stays and says why (`store.checkpoint`).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import attrs
 import trio
 
 from configuration import wait_configured
-from store.config import FlushDiskType
+from store.acknowledgement import answers_on_device
 from store.errors import StoreError
 from store.records import PutStatus
 from store.worker_threads import in_service_thread
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
     from store.commit_log import CommitLog
     from store.config import MessageStoreConfig
-    from store.mapped_files import LogFile
 
 log = logging.getLogger("rocketmq.store")
 
@@ -41,11 +43,6 @@ class FlushStatistics:
     waiting: int
     timeouts: int
     failure: str | None
-
-
-def _sync_files(files: list[LogFile]) -> None:
-    for file in files:
-        file.file.fdatasync()
 
 
 class FlushService:
@@ -69,7 +66,7 @@ class FlushService:
         self._config = config
         self._on_flushed = on_flushed
         self._last_store_timestamp = last_store_timestamp
-        self._sync = config.flush_disk_type is FlushDiskType.SYNC_FLUSH
+        self._sync = any(answers_on_device(config.flush_disk_type))
         self._dirty = trio.Event()
         self._enough = trio.Event()
         self._enough_at: int | None = None
@@ -157,14 +154,16 @@ class FlushService:
         """Make everything that is in the log now durable.
 
         Raises:
-            StoreError: the device failed; the store must not be used for writing any more.
+            StoreError: the device failed, now or before; the store must not be used for writing any more.
         """
+        if self.failure is not None:
+            raise StoreError(self.failure)
         upto = self._log.tail
-        if upto <= self._log.flushed or self.failure is not None:
+        if upto <= self._log.flushed:
             return
         timestamp = self._last_store_timestamp()
         try:
-            await in_service_thread(_sync_files, self._log.unflushed_files(upto), abandon_on_cancel=True)
+            await in_service_thread(self._log.sync, self._log.unflushed_files(upto), abandon_on_cancel=True)
         except StoreError as error:
             self._fail(error)
             raise
@@ -184,6 +183,7 @@ class FlushService:
     def _fail(self, error: StoreError) -> None:
         self.failure = str(error)
         log.error("commit log cannot be flushed, no message will be acknowledged any more: %s", error)
+        self._enough.set()
         waiters, self._waiters = self._waiters, deque()
         for _, _, callback in waiters:
             callback(PutStatus.UNKNOWN_ERROR)

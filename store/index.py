@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from remoting.protocol.message import PROPERTY_TAGS, java_string_hash
-from store.errors import StoreError
+from store.errors import StoreError, StoreIOError
 from store.message_codec import property_value
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class IndexFile:
             raise
         self._view: memoryview | None = None
         self._unfinished: list[tuple[bytes | bytearray, int]] = []
+        self._last_entries: list[tuple[int, int]] = []
         self.begin_timestamp = self.end_timestamp = 0
         self.begin_physical = self.end_physical = 0
         self._used_slots = 0
@@ -142,6 +143,15 @@ class IndexFile:
             self._used_slots, count,
         ) = HEADER.unpack(self._file.pread(HEADER_BYTES, 0))  # fmt: skip
         self.count = min(max(count, 1), self._capacity)
+
+    def ends_fit(self) -> bool:
+        """Whether the first and the last entry are those that the header speaks of."""
+        first = self._file.pread(ENTRY_BYTES, self._entries_at + ENTRY_BYTES)
+        last = self._file.pread(ENTRY_BYTES, self._entries_at + (self.count - 1) * ENTRY_BYTES)
+        return (
+            ENTRY.unpack(first)[1:3] == (self.begin_physical, 0)
+            and ENTRY.unpack(last)[1] == self.end_physical
+        )
 
     def continue_from(self, previous: IndexFile) -> None:
         """Take over the end of the file before, until the first entry arrives."""
@@ -228,6 +238,7 @@ class IndexFile:
         used = 0
         last_physical = self.begin_physical
         seconds_end = 0
+        last_entries: list[tuple[int, int]] = []
         chunk_entries = 50_000
         rewritten = bytearray()
         sound = True
@@ -254,6 +265,9 @@ class IndexFile:
                 previous = slots[slot]
                 used += previous == 0
                 slots[slot] = number
+                if physical != last_physical:
+                    last_entries = []
+                last_entries.append((slot, previous))
                 rewritten += ENTRY.pack(hashed, physical, seconds, previous)
                 last_physical, seconds_end = physical, seconds
                 number += 1
@@ -274,6 +288,23 @@ class IndexFile:
         else:
             self.end_physical = self.begin_physical
             self.end_timestamp = self.begin_timestamp
+        self._file.pwrite(self._header(), 0)
+        self._last_entries = last_entries
+
+    def drop_last_message(self) -> None:
+        """Take out the entries of the last message, of whose keys some may be missing; after `rebuild`."""
+        for slot, previous in reversed(self._last_entries):
+            self.count -= 1
+            self._used_slots -= previous == 0
+            self._file.pwrite(_SLOT.pack(previous), HEADER_BYTES + slot * 4)
+        self._last_entries = []
+        self._file.truncate(self._entries_at + self.count * ENTRY_BYTES)
+        self._file.truncate(self.size)
+        self.end_physical, self.end_timestamp = self.begin_physical, self.begin_timestamp
+        if self.count > 1:
+            at = self._entries_at + (self.count - 1) * ENTRY_BYTES
+            _, self.end_physical, seconds, _ = ENTRY.unpack(self._file.pread(ENTRY_BYTES, at))
+            self.end_timestamp += seconds * 1000
         self._file.pwrite(self._header(), 0)
 
     def overlaps(self, begin: int, end: int) -> bool:
@@ -327,8 +358,9 @@ class MessageIndex:
         self._writing: list[IndexEntry] = []
         self._hashed = 0
         self._items: list[tuple[int, int, int]] = []
-        self._unsynced: set[IndexFile] = set()
+        self._unsynced: dict[IndexFile, None] = {}  # in the order of the writes
         self._removed: list[IndexFile] = []
+        self._names_changed = False
 
     def statistics(self) -> IndexStatistics:
         files = self._files
@@ -381,33 +413,94 @@ class MessageIndex:
                     "%s has not %d bytes: it and all behind it are made again from the log", path, size
                 )
             if unfit:
+                self._names_changed = True
                 self._disk.remove(path)
                 continue
             file = IndexFile(path, self._slots, self._capacity, self._disk, create=False)
             self._files.append(file)
             file.load_header()
 
+    @property
+    def files(self) -> tuple[IndexFile, ...]:
+        """All files, oldest first."""
+        return tuple(self._files)
+
+    def give_up_from(self, position: int) -> None:
+        """Remove the file at `position` of `files` and all behind it: recovery makes them again."""
+        log.warning(
+            "%s does not fit the log or the file before: it and all behind it are made again from the log",
+            self._files[position].path,
+        )
+        while len(self._files) > position:
+            self._remove(self._files.pop())
+
     def repair(
         self, physical_limit: int, trusted_timestamp: int, progress: Callable[[], None] = lambda: None
     ) -> None:
-        """Drop what points at or behind `physical_limit`.
+        """Drop what points at or behind `physical_limit`, and what a crash left in part.
+
+        Where one file ends before it is full, those behind it go, and so do the entries of the last
+        message in a file that is not trusted: the log has them.
 
         Args:
             physical_limit: First commit log offset that will be dispatched again.
-            trusted_timestamp: Files whose end is newer than this are not trusted and get
+            trusted_timestamp: Files whose end is not older than this are not trusted and get
                 new slots from their entries.
             progress: Called now and then.
+
+        Raises:
+            StoreIOError: a file cannot be read or written, for another reason than a full disk.
         """
         while self._files and self._files[-1].count > 1 and self._files[-1].begin_physical >= physical_limit:
             self._remove(self._files.pop())
-        for file in self._files:
-            if file.end_physical >= physical_limit or file.end_timestamp > trusted_timestamp:
+        rebuilt: set[IndexFile] = set()
+        try:
+            for number, file in enumerate(self._files):
+                is_last = number == len(self._files) - 1
+                is_old = file.end_physical < physical_limit and file.end_timestamp < trusted_timestamp
+                if is_old and (file.full or is_last) and file.begin_timestamp:
+                    continue
+                if not file.begin_timestamp:  # its header never reached the device
+                    self._drop_from(number)
+                    break
                 file.rebuild(physical_limit, progress)
-                self._unsynced.add(file)
+                rebuilt.add(file)
+                self._unsynced[file] = None
+                if not file.full:
+                    self._drop_from(number + 1)
+                    break
+            while self._files and self._files[-1] in rebuilt:
+                self._files[-1].drop_last_message()
+                if self._files[-1].count > 1:
+                    break
+                self._remove(self._files.pop())
+        except StoreIOError as error:
+            if not error.disk_full:
+                raise
+            log.warning("%s: it and all behind it are made again from the log", error)
+            self._drop_from(next(at for at, file in enumerate(self._files) if file.path == error.path))
+
+    def cut(self, physical_limit: int, progress: Callable[[], None] = lambda: None) -> None:
+        """Drop what points at or behind `physical_limit`, where the log ends.
+
+        Raises:
+            StoreIOError: a file cannot be read or written.
+        """
+        while self._files and self._files[-1].begin_physical >= physical_limit:
+            self._remove(self._files.pop())
+        if self._files and self._files[-1].end_physical >= physical_limit:
+            self._files[-1].rebuild(physical_limit, progress)
+            self._unsynced[self._files[-1]] = None
+
+    def _drop_from(self, number: int) -> None:
+        dropped, self._files = self._files[number:], self._files[:number]
+        for file in dropped:
+            self._remove(file)
 
     def _remove(self, file: IndexFile) -> None:
         file.close()
-        self._unsynced.discard(file)
+        self._unsynced.pop(file, None)
+        self._names_changed = True
         self._disk.remove(file.path)
 
     def append(self, entries: Iterable[IndexEntry]) -> None:
@@ -446,7 +539,7 @@ class MessageIndex:
             while self._items:
                 file = self._file_for_writing()
                 taken = file.add(self._items)
-                self._unsynced.add(file)
+                self._unsynced[file] = None
                 del self._items[:taken]
                 file.finish()
             self._writing = []
@@ -456,25 +549,45 @@ class MessageIndex:
         last = self._files[-1] if self._files else None
         if last is not None and not last.full:
             return last
+        self._names_changed = True
         self._disk.makedirs(self._directory)
         now = self._clock.now_ms()
-        while True:
-            name = time.strftime("%Y%m%d%H%M%S", time.localtime(now // 1000)) + f"{now % 1000:03d}"
-            path = os.path.join(self._directory, name)
-            if not self._disk.exists(path) and (last is None or path > last.path):
-                break
-            now += 1
+        name = time.strftime("%Y%m%d%H%M%S", time.localtime(now // 1000)) + f"{now % 1000:03d}"
+        if last is not None:  # their order is what counts, also where the clock was set back
+            name = max(name, f"{int(os.path.basename(last.path)) + 1:0{_NAME_DIGITS}d}")
+        while self._disk.exists(path := os.path.join(self._directory, name)):
+            name = f"{int(name) + 1:0{_NAME_DIGITS}d}"
         file = IndexFile(path, self._slots, self._capacity, self._disk, create=True)
         if last is not None:
             file.continue_from(last)
         self._files = [*self._files, file]
         return file
 
+    @property
+    def complete_until(self) -> int:
+        """Store timestamp in ms up to which every entry is in a file before the last; 0 without any.
+
+        It is what the checkpoint says of the index: after a crash a Java broker deletes each file that ends
+        later, and makes entries again for newer messages only (IndexService; messageIndexSafe=true).
+        """
+        files = self._files
+        before = files[-2].end_timestamp if len(files) > 1 else 0
+        return max(files[-1].begin_timestamp - 1, before, 0) if files else 0
+
     def sync(self) -> None:
-        """Make the written entries durable; for a worker thread."""
+        """Make the written entries durable, with the names of their files; for a worker thread.
+
+        Raises:
+            StoreIOError: nobody knows what the device has.
+        """
+        if self._names_changed:
+            for directory in (self._directory, os.path.dirname(self._directory)):
+                if self._disk.is_directory(directory):
+                    self._disk.sync_directory(directory)
+            self._names_changed = False
         for file in list(self._unsynced):
             file.sync()
-            self._unsynced.discard(file)
+            self._unsynced.pop(file, None)
 
     def query(self, topic: str, key: str, maximum: int, begin: int, end: int) -> list[int]:
         """Commit log offsets of messages with this key hash, newest first; may block.
@@ -515,8 +628,9 @@ class MessageIndex:
         self._close_removed_files()
         while len(self._files) > 1 and self._files[0].end_physical < min_physical:
             file, self._files = self._files[0], self._files[1:]
-            self._unsynced.discard(file)
+            self._unsynced.pop(file, None)
             self._removed.append(file)
+            self._names_changed = True
             self._disk.remove(file.path)
             count += 1
         return count

@@ -9,8 +9,12 @@ all is not decided here.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from typing import TYPE_CHECKING
+
+from store.errors import StoreIOError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +22,22 @@ if TYPE_CHECKING:
     from store.files import FileSystem
 
 log = logging.getLogger("rocketmq.store")
+
+
+def make_names_last(path: str, files: FileSystem) -> None:
+    """Let the names of a new directory and of those above it survive a loss of power; blocking.
+
+    Raises:
+        StoreIOError: a directory above it cannot be synced. One that may not be opened is left alone:
+            the new names are not in it.
+    """
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        try:
+            files.sync_directory(path)
+        except StoreIOError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM):
+                raise
 
 
 class LogDirectories:

@@ -37,7 +37,9 @@ def find_files(
 
     Args:
         clean: The last run stopped in order. If not, it may have ended between the two steps
-            that clear what lies behind the tail: a last file that is too short gets its size.
+            that clear what lies behind the tail, or the machine before the size of a new file was
+            on the device: a file that is too short gets its size if it is the last or its successor
+            stands where it must.
 
     Raises:
         StoreCorruptError: a file has another size than `file_size`, exists twice, or one is
@@ -57,7 +59,7 @@ def find_files(
         if size == 0 and base == last:
             files.remove(path)
             del bases[base]
-        elif size < file_size and base == last and not clean:
+        elif size < file_size and not clean and (base == last or base + file_size in found):
             _grow(path, file_size, files)
         elif size != file_size:
             raise StoreCorruptError(f"has {size} bytes where the configuration says {file_size}", path)

@@ -20,6 +20,7 @@ from store.message_codec import (
     read_store_timestamp,
 )
 from store.records import GetResult, GetStatus
+from store.unit_repair import LMQ_PREFIX, mend_units, records_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from store.commit_log import CommitLog
     from store.config import MessageStoreConfig
     from store.consume_queue import ConsumeQueue
+    from store.delay_levels import DelayLevels
     from store.queue_table import QueueTable
 
 MAX_PULL_BYTES = 128 * 1024 * 1024
@@ -37,6 +39,9 @@ _NEVER = 1 << 63
 Span: TypeAlias = tuple[int, int]
 """(start, end) in the commit log, inside one file."""
 
+_UNFIT: list[Span] = []
+"""What a selection gives that met a unit which leads nowhere."""
+
 
 class MessageReader:
     """Reads from one store. Safe in the event loop and in worker threads.
@@ -46,15 +51,22 @@ class MessageReader:
         queues: Where they are found.
         config: Limits of one answer.
         memory_bytes: Physical memory; a share of it counts as near the tail.
+        levels: Delay levels, for units that have to be written again.
     """
 
     def __init__(
-        self, commit_log: CommitLog, queues: QueueTable, config: MessageStoreConfig, memory_bytes: int
+        self,
+        commit_log: CommitLog,
+        queues: QueueTable,
+        config: MessageStoreConfig,
+        memory_bytes: int,
+        levels: DelayLevels,
     ) -> None:
         self._log = commit_log
         self._queues = queues.queues
         self._config = config
         self._memory_bytes = memory_bytes
+        self._levels = levels
 
     def get(
         self,
@@ -82,22 +94,54 @@ class MessageReader:
         if offset > maximum:
             following = self._corrected(offset, maximum)
             return GetResult(GetStatus.OFFSET_OVERFLOW_BADLY, following, minimum, maximum)
-        result = GetResult(GetStatus.NO_MATCHED_MESSAGE, offset, minimum, maximum)
-        log_start = self._log.min_offset
-        spans = self._select(queue, result, offset, max_nums, max_bytes, match, blocking=blocking)
-        if spans is None:
-            return None
-        if spans:
-            buffers = self._fetch(spans, blocking=blocking)
-            if buffers is None:
+        for strict in (True, False):
+            result = GetResult(GetStatus.NO_MATCHED_MESSAGE, offset, minimum, maximum)
+            log_start = self._log.min_offset
+            spans = self._select(
+                queue, result, offset, max_nums, max_bytes, match, blocking=blocking, strict=strict
+            )
+            if spans is None:
                 return None
-            if not all(buffers):
-                if self._log.min_offset > log_start:
-                    # Retention took a file after the selection: select again behind it.
-                    return self.get(topic, queue_id, offset, max_nums, max_bytes, match, blocking=blocking)
-                return GetResult(GetStatus.MESSAGE_WAS_REMOVING, result.next_begin_offset, minimum, maximum)
-            result.buffers = buffers
-        return result
+            if spans is not _UNFIT:
+                if not spans:
+                    return result
+                buffers = self._fetch(spans, blocking=blocking)
+                if buffers is None:
+                    return None
+                if not all(buffers):
+                    if self._log.min_offset > log_start:
+                        # Retention took a file after the selection: select again behind it.
+                        return self.get(
+                            topic, queue_id, offset, max_nums, max_bytes, match, blocking=blocking
+                        )
+                    return GetResult(
+                        GetStatus.MESSAGE_WAS_REMOVING, result.next_begin_offset, minimum, maximum
+                    )
+                if not strict or self._fit(queue, offset, spans, buffers, result.message_count):
+                    result.buffers = buffers
+                    return result
+            if not blocking:
+                return None
+            mend_units(queue, offset, offset + self._scan_units(max_nums), self._log, self._levels)
+        raise AssertionError("the second round takes what it finds")
+
+    def _fit(
+        self,
+        queue: ConsumeQueue,
+        offset: int,
+        spans: list[Span],
+        buffers: list[memoryview | bytes],
+        count: int,
+    ) -> bool:
+        """Whether the buffers hold `count` messages of the queue; near the tail units were not damaged."""
+        if self._log.is_hot(spans[0][0]) or queue.topic.startswith(LMQ_PREFIX):
+            return True
+        for (start, _), data in zip(spans, buffers, strict=True):
+            records = records_in(data, start, queue.queue_id, offset)
+            if records < 0:
+                return False
+            count -= records
+        return count == 0
 
     def get_blocking(
         self,
@@ -118,6 +162,10 @@ class MessageReader:
         """A slave does not correct readers: it may be behind (Java: ``nextOffsetCorrection``)."""
         return offset if self._config.broker_role is BrokerRole.SLAVE else corrected
 
+    def _scan_units(self, max_nums: int) -> int:
+        """How many units one answer looks at."""
+        return max(self._config.max_filter_message_size // UNIT_BYTES, max_nums)
+
     def _near_bytes(self) -> int:
         return self._memory_bytes * self._config.access_message_in_memory_max_ratio // 100
 
@@ -131,6 +179,7 @@ class MessageReader:
         match: Callable[[int], bool] | None,
         *,
         blocking: bool,
+        strict: bool,
     ) -> list[Span] | None:
         """Choose the messages of one answer and fill `result` but for its buffers.
 
@@ -138,7 +187,8 @@ class MessageReader:
         each message is; the first message comes whatever its size.
 
         Returns:
-            None when units are cold and `blocking` is False.
+            None when units are cold and `blocking` is False; `_UNFIT` when one of them leads out of
+            the log and `strict` says that this ends the selection.
         """
         config = self._config
         log_start, log_end = self._log.min_offset, self._log.tail
@@ -147,10 +197,10 @@ class MessageReader:
         max_bytes = min(max(max_bytes, 100), MAX_PULL_BYTES)
         most = min(max_nums, config.max_transfer_count_on_message_in_disk)
         most_bytes = min(max_bytes, config.max_transfer_bytes_on_message_in_disk)
-        scan_units = max(config.max_filter_message_size // UNIT_BYTES, max_nums)
-        scan_end = min(offset + scan_units, result.max_offset)
+        scan_end = min(offset + self._scan_units(max_nums), result.max_offset)
         spans: list[Span] = []
-        run_start = run_end = skip_before = -1
+        run_start = run_end = -1
+        skip_before = 0
         count = size = physical = 0
         position = offset
         full = False
@@ -171,22 +221,33 @@ class MessageReader:
                     near_from = _NEVER
                     most = min(max_nums, config.max_transfer_count_on_message_in_memory)
                     most_bytes = min(max_bytes, config.max_transfer_bytes_on_message_in_memory)
-                if size + length > most_bytes or count >= most:
+                if count >= most or not 0 < length <= most_bytes - size:
                     # The size of padding is above every limit.
                     if length == PADDING_SIZE:
+                        position += 1
+                        continue
+                    if length <= 0:
+                        if strict:
+                            return _UNFIT
                         position += 1
                         continue
                     if count:
                         full = True
                         break
                 position += 1
-                if physical < skip_before or (match is not None and not match(tags_code)):
+                if physical < skip_before:
+                    if strict:
+                        return _UNFIT
+                    continue
+                if match is not None and not match(tags_code):
                     continue
                 if physical == run_end:
                     # A blank record ends each file, so neighbours never lie in two.
                     run_end += length
                 else:
-                    if physical < log_start or physical + length > log_end:
+                    if physical < log_start or physical + length > log_end or physical < run_end:
+                        if strict:
+                            return _UNFIT
                         if not count:
                             result.status = GetStatus.MESSAGE_WAS_REMOVING
                         skip_before = self._log.next_file_offset(physical)

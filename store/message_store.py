@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from remoting.protocol.message import encode_host
+from store.acknowledgement import readers_wait_for_device
 from store.append import Appender
 from store.checkpoint import AbortMarker, load_checkpoint
 from store.cleaner import Cleaner
 from store.clock import Clock, SystemClock
 from store.commit_log import CommitLog
-from store.config import BrokerRole, FlushDiskType, MessageStoreConfig, check_quota
+from store.config import BrokerRole, MessageStoreConfig, check_quota
 from store.delay_levels import DelayLevels
 from store.dispatch import Dispatcher
 from store.errors import StoreIOError
@@ -97,6 +98,7 @@ class MessageStore:
             else None
         )
         self._abort = AbortMarker(paths.abort, self._disk)
+        self._log.on_sync_failure = self._abort.note_failed_sync
         self._store_host = encode_host(*store_host)
         self._appender = Appender(self._log, self._queues, self.delay_levels, config, self._store_host)
         self._last_store_timestamp = 0
@@ -111,6 +113,7 @@ class MessageStore:
             self._disk,
             lambda: self._flush.flushed_timestamp,
             lambda: self._dispatcher.timestamp,
+            lambda: self._dispatcher.waiting_from(self._log.tail),
             lambda: self._cleaner.write_failed(),
         )
         self._stats = StoreStats(self._clock.now_ms())
@@ -120,7 +123,7 @@ class MessageStore:
             self._stats.put_times,
             self._clock,
             self._behind.dispatched,
-            at_flush=config.flush_disk_type is FlushDiskType.SYNC_FLUSH,
+            at_flush=readers_wait_for_device(config.flush_disk_type),
         )
         self._cleaner = Cleaner(
             self._log,
@@ -132,12 +135,14 @@ class MessageStore:
             consent=PurgeConsent(paths.share_in_force, self._disk),
             files=self._disk,
             clock=self._clock,
-            lock=self._behind.lock,
+            entries=self._behind,
         )
         self.on_arrival: list[Callable[[list[Arrival]], None]] = self._dispatcher.on_arrival
         self._reservation: PathReservation | None = None
         self._files_ahead = FilesAhead(self._log, self._cleaner.measure_soon)
-        self._reader = MessageReader(self._log, self._queues, config, self._disk.memory_bytes())
+        self._reader = MessageReader(
+            self._log, self._queues, config, self._disk.memory_bytes(), self.delay_levels
+        )
         self._loaded = False
         self._closed = False
         self._running = False
@@ -187,8 +192,9 @@ class MessageStore:
         if self._index is not None:
             self._index.load()
         queue_ends = load_queue_ends(self._paths.queue_ends, self._disk) if clean else None
+        unsynced = self._abort.says_unsynced()
         try:
-            self._abort.create()
+            self._abort.create(unsynced=unsynced)
             drop_queue_ends(self._paths.queue_ends, self._disk)
         except BaseException:
             if clean:  # as it still is
@@ -212,8 +218,13 @@ class MessageStore:
         self._last_store_timestamp = self._dispatcher.timestamp = self._flush.flushed_timestamp = (
             self.recovery.last_store_timestamp
         )
-        if self.recovery.messages:
+        if unsynced:
+            log.warning("a sync of the commit log failed in the last run: it is written again")
+            self._log.write_again_from(self.recovery.start)
+        if unsynced or self.recovery.messages:
             self._log.sync_from(self.recovery.start)
+        if unsynced:
+            self._abort.create()
         self._behind.sync_if_possible(self._dispatcher.timestamp)
         self._cleaner.measure()
         self._loaded = True
@@ -372,6 +383,14 @@ class MessageStore:
             timeout_ms: How long; ``syncFlushTimeout`` by default.
         """
         self._flush.when_durable(end_offset, callback, timeout_ms)
+
+    async def flush(self) -> None:
+        """Return when everything that is in the log now is on the device.
+
+        Raises:
+            StoreError: the device failed, now or before; `run` ends with it too.
+        """
+        await self._flush.flush()
 
     def get(
         self,

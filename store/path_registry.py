@@ -68,8 +68,10 @@ class PathReservation:
         """Release the lock and the paths; a second call does nothing."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            lock.release()
-            self._registry.release(self._paths)
+            try:
+                lock.release()
+            finally:
+                self._registry.release(self._paths)
 
 
 def reserve_paths(

@@ -35,7 +35,7 @@ class QueueTable:
         self._disk = files
         self.queues: dict[tuple[str, int], ConsumeQueue] = {}
         self._dirty: list[ConsumeQueue] = []
-        self._unsynced: set[ConsumeQueue] = set()
+        self._unsynced: dict[ConsumeQueue, None] = {}  # in the order of the writes
 
     def __repr__(self) -> str:
         return f"<QueueTable {self._directory!r} queues={len(self.queues)}>"
@@ -108,14 +108,33 @@ class QueueTable:
         """Write each queue's units; `marks` gets one mark per queue done. For a worker thread."""
         for queue in queues:
             marks.append(queue.max_offset if queue.removed else queue.write_behind())
-            self._unsynced.add(queue)
+            self._unsynced[queue] = None
 
     def sync(self) -> None:
-        """Make all written units durable; for a worker thread."""
+        """Make all written units durable, with the names of their files; for a worker thread.
+
+        Raises:
+            StoreIOError: nobody knows what the device has.
+        """
+        for queue in list(self.queues.values()):
+            if queue.unsynced or queue.names_changed:
+                self._unsynced[queue] = None
+        self._sync_names()
         for queue in list(self._unsynced):
             if not queue.removed:
                 queue.sync()
-            self._unsynced.discard(queue)
+            self._unsynced.pop(queue, None)
+
+    def _sync_names(self) -> None:
+        changed = [queue for queue in self._unsynced if queue.names_changed and not queue.removed]
+        directories: dict[str, None] = {}
+        for queue in changed:
+            directories |= dict.fromkeys((queue.directory, os.path.dirname(queue.directory)))
+        for directory in [*directories, self._directory] if changed else ():
+            if self._disk.is_directory(directory):
+                self._disk.sync_directory(directory)
+        for queue in changed:
+            queue.names_changed = False
 
     def expired(self, min_physical: int) -> list[ConsumeQueue]:
         """Queues of ordinary topics all of whose messages lie before `min_physical`."""

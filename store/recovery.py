@@ -10,11 +10,16 @@ since the stop (`store.queue_ends`). After a crash, or when it has not, it is th
 newest log file whose first message is older than the checkpoint (Java:
 ``recoverAbnormally``). A gap found while dispatching means that queues lost more than
 the checkpoint says: then everything is rebuilt from the beginning, once.
+
+The log ends at the first record that is not sound, unless it is known that more was on
+the device: the checkpoint, or the end of the log at a clean stop, says so. Then the
+record is damaged, not torn. It is lost and named, and the log goes on behind it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -23,7 +28,13 @@ import attrs
 from remoting.protocol.message import TRANSACTION_MASK, TRANSACTION_ROLLBACK_TYPE
 from store.consume_queue import PADDING_SIZE, UNIT
 from store.dispatch import has_queue_entry, index_keys_of, tags_code_of
+from store.errors import StoreCorruptError
+from store.index_check import first_unfit
+from store.log_damage import foreign_offset, next_sound
+from store.mapped_files import file_name
 from store.message_codec import BLANK_BYTES, FIXED_BYTES, MAGIC_BLANK, frame_of, parse_message
+from store.queue_check import front_is_lost, unfit_file
+from store.unit_repair import first_fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +75,7 @@ class RecoveryReport:
         messages: Messages read.
         last_store_timestamp: That of the last message read, 0 without any.
         rebuilt: Everything was rebuilt from the beginning because of a gap.
+        damaged: (first, behind the last) of the parts of the log that were on the device and are lost.
     """
 
     clean: bool
@@ -72,6 +84,7 @@ class RecoveryReport:
     messages: int
     last_store_timestamp: int
     rebuilt: bool
+    damaged: tuple[tuple[int, int], ...] = ()
 
 
 class _GapError(Exception):
@@ -143,7 +156,10 @@ class Recovery:
         self._done = self._total = 0
         self._messages = 0
         self._unwritten = 0
-        self._last_timestamp = 0
+        self._last_timestamp = self._newest_timestamp = 0
+        self._damaged: list[tuple[int, int]] = []
+        self._jumps: dict[ConsumeQueue, tuple[int, int, StoredMessage]] = {}
+        self._ends_before: dict[ConsumeQueue, int] = {}
         self._released_at = self._reported_at = time.perf_counter()
         self._index_from = -1
         self._shortened: set[ConsumeQueue] = set()
@@ -155,8 +171,10 @@ class Recovery:
 
         Raises:
             StoreIOError: a file cannot be read or written.
+            StoreCorruptError: files of the log stand in each other's place, or are gone.
         """
         bases = self._log.bases()
+        self._check_log_files(bases)
         if not bases:
             for queue in list(self._queues.queues.values()):
                 queue.restart_at(0)
@@ -165,6 +183,9 @@ class Recovery:
             self._log.reset(0)
             return RecoveryReport(self._clean, 0, 0, 0, 0, False)
         self._total = bases[-1] + self._log.file_size - bases[0]
+        self._ends_before = {queue: queue.max_offset for queue in self._queues.queues.values()}
+        newest_known = max((queue.max_physical for queue in self._ends_before), default=-1)
+        self._check_queue_files(bases)
         start = min(self._choose_start(bases), self._first_cut(bases))
         rebuilt = False
         try:
@@ -174,13 +195,47 @@ class Recovery:
             self._write_behind()
             start, rebuilt = bases[0], True
             tail = self._dispatch_from(start, bases)
+        if self._more_was_there(tail):
+            self._say_log_is_shorter(tail)
+            self._keep_queue_ends()
+        elif newest_known > tail:
+            log.warning(
+                "%s: the log ends at byte %d, which consume queues were %d bytes ahead of",
+                *self._place_of_tail(tail), newest_known - tail,
+            )  # fmt: skip
         self._log.set_tail(tail)
         if self._index is not None and self._index.end_physical >= tail:
-            self._index.repair(tail, 1 << 62, self._release)
+            self._index.cut(tail, self._release)
         self._settle_queues()
+        self._say_shorter_queues()
         stop = "after a clean stop" if self._clean else "without a clean stop"
         log.info("recovered %s: read %d messages from %d to %d", stop, self._messages, start, tail)
-        return RecoveryReport(self._clean, start, tail, self._messages, self._last_timestamp, rebuilt)
+        return RecoveryReport(
+            self._clean, start, tail, self._messages, self._last_timestamp, rebuilt, tuple(self._damaged)
+        )
+
+    def _check_log_files(self, bases: list[int]) -> None:
+        """Refuse a log whose files stand in each other's place: each holds sound messages of another."""
+        for base in bases:
+            file = self._log.file_at(base)
+            if file is None or self._message_at(base) is not None:
+                continue
+            physical = foreign_offset(file)
+            if physical is not None:
+                raise StoreCorruptError(
+                    f"begins with the message of offset {physical} at byte 0: it is the content of the file"
+                    f" {file_name(physical)}",
+                    file.path,
+                )
+
+    def _check_queue_files(self, bases: list[int]) -> None:
+        """Give up files of queues that do not fit the log; `_first_cut` sees that they are missing."""
+        log_end = bases[-1] + self._log.file_size
+        for queue in list(self._queues.queues.values()):
+            unfit = unfit_file(queue, bases[0], log_end, self._message_at)
+            if unfit is not None:
+                queue.give_up_from(unfit)
+            self._release()
 
     def _choose_start(self, bases: list[int]) -> int:
         if self._clean:
@@ -233,12 +288,16 @@ class Recovery:
     def _first_cut(self, bases: list[int]) -> int:
         """From where on files of a queue are missing for sure; behind every log when none are.
 
-        That is where files were given up while loading, and the front of a queue that does not
-        begin at 0 in a log that does.
+        That is where files were given up, and the front of a queue that begins behind the front
+        of the log (see `front_is_lost`) where `queueEnds` does not say that it did before.
         """
         loss = 1 << 62
+        knows_fronts = self._clean and self._queue_ends is not None
         for queue in self._queues.queues.values():
             front_lost = bases[0] == 0 and queue.first_file_offset > 0
+            front_lost = front_lost or (not knows_fronts and front_is_lost(queue, bases[0]))
+            if front_lost:
+                log.warning("%r: files before offset %d are missing", queue, queue.first_file_offset)
             if queue.cut_end >= 0 or front_lost:
                 self._shortened.add(queue)
                 if front_lost or queue.max_physical < 0 or self._last_message(queue, bases[0]) is None:
@@ -250,6 +309,65 @@ class Recovery:
         """True when nothing was appended at `tail`: zeros lie there, or no file."""
         file = self._log.file_at(tail - tail % self._log.file_size)
         return file is None or not any(file.file.pread(8, tail - file.base))
+
+    def _more_was_there(self, offset: int) -> bool:
+        """True when it is known that messages at or behind `offset` were on the device."""
+        ends = self._queue_ends
+        if self._clean and ends is not None and self._ends_at(ends.tail):
+            return ends.tail > offset
+        return self._newest_timestamp < self._checkpoint.physic_msg_timestamp
+
+    def _say_log_is_shorter(self, tail: int) -> None:
+        log.error(
+            "%s: the log ends at byte %d, but more was on the device: that is lost",
+            *self._place_of_tail(tail),
+        )
+
+    def _say_shorter_queues(self) -> None:
+        shorter = [queue for queue, end in self._ends_before.items() if queue.max_offset < end]
+        if shorter:
+            log.warning(
+                "%d consume queues had units of messages that the log has not, among them %r up to offset %d",
+                len(shorter), shorter[0], self._ends_before[shorter[0]],
+            )  # fmt: skip
+
+    def _place_of_tail(self, tail: int) -> tuple[str, int]:
+        """The file that the next message belongs in, whether it is there or not, and the byte in it."""
+        position = tail % self._log.file_size
+        return os.path.join(self._log.directories.all[0], file_name(tail - position)), position
+
+    def _behind_damage(self, file: LogFile, offset: int) -> int | None:
+        """Where the log goes on behind the unsound record at `offset`; None when it ends there."""
+        if not self._more_was_there(offset):
+            return None
+        found = next_sound(self._log, offset, check_crc=self._check_crc)
+        if found is not None and (offset, found) not in self._damaged:
+            self._damaged.append((offset, found))
+            log.error(
+                "%s: damaged from byte %d on, %d bytes up to the next sound message are lost",
+                file.path, offset - file.base, found - offset,
+            )  # fmt: skip
+        return found
+
+    def _keep_queue_ends(self) -> None:
+        """Let no queue begin again with offsets that messages had which are lost now."""
+        for queue, end in self._known_ends().items():
+            missing = end - queue.max_offset
+            if 0 < missing <= _MAX_PADDING and queue.max_offset > 0:
+                queue.append_padding(missing)
+                self._queues.mark_dirty(queue)
+                self._unwritten += missing
+            elif missing > 0:
+                queue.restart_at(end)
+
+    def _known_ends(self) -> dict[ConsumeQueue, int]:
+        """Where queues ended before this recovery, by their own files and `queueEnds`."""
+        known = dict(self._ends_before)
+        if self._clean and self._queue_ends is not None:
+            for end in self._queue_ends.queues:
+                queue = self._queues.create(end.topic, end.queue_id)
+                known[queue] = max(known.get(queue, 0), end.max_offset)
+        return known
 
     def _by_checkpoint(self, bases: list[int]) -> int:
         limit = self._checkpoint.min_timestamp
@@ -264,6 +382,10 @@ class Recovery:
         index = self._index
         if index is None:
             return start
+        files = index.files
+        unfit = first_unfit(files, self._log, self._message_at)
+        if unfit < len(files):
+            index.give_up_from(unfit)
         end = index.end_physical
         if end == 0 and index.statistics().files == 0:
             message = self._message_at(start)
@@ -289,6 +411,7 @@ class Recovery:
 
     def _dispatch_from(self, start: int, bases: list[int]) -> int:
         rebuild = start == bases[0]
+        self._newest_timestamp = 0
         for queue in list(self._queues.queues.values()):
             if queue.truncate(start) or not self._clean or rebuild or queue in self._shortened:
                 queue.clear_behind_end()
@@ -319,13 +442,18 @@ class Recovery:
             size, magic = frame_of(window, at)
             if magic == MAGIC_BLANK and size == file.size - position:
                 return file.base + file.size, True
-            if not FIXED_BYTES <= size <= file.size - position:
-                return offset, False
-            window, at = reader.at(position, size)
-            message = parse_message(window, at, offset, check_crc=self._check_crc)
+            message = None
+            if FIXED_BYTES <= size <= file.size - position:
+                window, at = reader.at(position, size)
+                message = parse_message(window, at, offset, check_crc=self._check_crc)
             if message is None:
-                log.warning("no sound message at %d of the commit log: this is its end", offset)
-                return offset, False
+                behind = self._behind_damage(file, offset)
+                if behind is not None and behind < file.base + file.size:
+                    offset = behind
+                    continue
+                if behind is None and (size or magic):
+                    log.warning("%s: no sound message at byte %d: the log ends there", file.path, position)
+                return (offset, False) if behind is None else (behind, True)
             self._dispatch(message, at_beginning=at_beginning)
             offset += size
             self._messages += 1
@@ -353,6 +481,7 @@ class Recovery:
 
     def _dispatch(self, message: StoredMessage, *, at_beginning: bool) -> None:
         self._last_timestamp = message.store_timestamp
+        self._newest_timestamp = max(self._newest_timestamp, message.store_timestamp)
         if has_queue_entry(message.sys_flag):
             self._to_queue(message, at_beginning=at_beginning)
         if (
@@ -382,26 +511,77 @@ class Recovery:
         try:
             queue = self._queues.create(message.topic, message.queue_id)
         except ValueError:
-            log.warning("message at %d has a queue that cannot exist", message.physical_offset)
+            log.error(
+                "%s: the message at byte %d has a queue that cannot exist",
+                *self._log.place_of(message.physical_offset),
+            )
             return
         missing = message.queue_offset - queue.max_offset
         if missing < 0:
+            if message.physical_offset < queue.max_physical:
+                return
+            if message.queue_offset == 0:
+                # The topic was deleted and made again: what it was sent since has offsets of its own.
+                queue.restart_at(0)
+            elif not self._undo_jump(queue, message):
+                return
+            missing = message.queue_offset - queue.max_offset
+        if missing > 0 and not self._jump(queue, message, missing, at_beginning=at_beginning):
             return
-        if missing > 0:
-            if queue.max_physical <= self._log.min_offset and (
-                at_beginning or message.topic in self._revived
-            ):
-                queue.restart_at(message.queue_offset)
-            elif at_beginning and missing <= _MAX_PADDING:
-                queue.append_padding(missing)
-            elif at_beginning:
-                queue.restart_at(message.queue_offset)
-            else:
-                raise _GapError(f"{queue!r} before offset {message.queue_offset}")
         queue.append(message.physical_offset, message.size, tags_code_of(message, self._levels))
         queue.next_offset = queue.max_offset
         self._queues.mark_dirty(queue)
         self._unwritten += 1
+
+    def _jump(self, queue: ConsumeQueue, message: StoredMessage, missing: int, *, at_beginning: bool) -> bool:
+        """Bring `queue` to the offset of `message`, `missing` units behind its end; False to leave it out.
+
+        Raises:
+            _GapError: what is missing may be in the log before.
+        """
+        before = queue.max_offset, queue.max_physical
+        if queue.max_physical <= self._log.min_offset and (at_beginning or message.topic in self._revived):
+            queue.restart_at(message.queue_offset)
+        elif not at_beginning:
+            raise _GapError(f"{queue!r} before offset {message.queue_offset}")
+        elif missing <= _MAX_PADDING:
+            queue.append_padding(missing)
+            log.error(
+                "%s: before byte %d the log lacks %d messages of %r",
+                *self._log.place_of(message.physical_offset), missing, queue,
+            )  # fmt: skip
+        else:
+            self._say_wrong_offset(message, queue)
+            return False
+        self._jumps[queue] = (*before, message)
+        return True
+
+    def _undo_jump(self, queue: ConsumeQueue, message: StoredMessage) -> bool:
+        """`message` lies behind messages of its queue that have later offsets: one of both lies.
+
+        The offset of a message has no checksum. It is the last message that lies if it alone made
+        the queue jump to its offset: then it is left out. Else `message` is.
+
+        Returns:
+            False to leave out `message`.
+        """
+        offset, physical, liar = self._jumps.pop(queue, (0, -1, message))
+        if liar is message or queue.max_offset != liar.queue_offset + 1 or message.queue_offset < offset:
+            self._say_wrong_offset(message, queue)
+            return False
+        if physical < 0:
+            queue.restart_at(message.queue_offset)
+        elif not queue.drop_from(offset, physical):
+            self._say_wrong_offset(message, queue)
+            return False
+        self._say_wrong_offset(liar, queue)
+        return True
+
+    def _say_wrong_offset(self, message: StoredMessage, queue: ConsumeQueue) -> None:
+        log.error(
+            "%s: the message at byte %d says that it has offset %d of %r: it is left out",
+            *self._log.place_of(message.physical_offset), message.queue_offset, queue,
+        )  # fmt: skip
 
     def _settle_queues(self) -> None:
         min_physical = self._log.min_offset
@@ -413,6 +593,9 @@ class Recovery:
             data = queue.read(queue.min_offset, 1, blocking=True)
             if data:
                 physical, size, _ = UNIT.unpack(data)
-                if size == PADDING_SIZE or physical < min_physical:
+                if size == PADDING_SIZE or 0 <= physical < min_physical:
+                    first = queue.min_offset
                     queue.correct_min_offset(min_physical)
+                    found, queue.min_offset = queue.min_offset, first
+                    queue.min_offset = first_fitting(queue, found, self._log)
             self._release()

@@ -59,11 +59,13 @@ class WriteBehind:
         files: The disk.
         flushed_timestamp: Store timestamp up to which the log is on the device, ms.
         dispatched_timestamp: Store timestamp of the newest dispatched message, ms.
+        dispatched_upto: Commit log offset before which every message is dispatched.
         on_no_space: Called in the event loop when the disk has no room.
 
     Attributes:
         trusted: False once a sync failed: what is on the device is not known.
         unwritten: Queue units in memory, roughly; what `put` limits.
+        synced_upto: Commit log offset before which every entry is on the device.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class WriteBehind:
         files: FileSystem,
         flushed_timestamp: Callable[[], int],
         dispatched_timestamp: Callable[[], int],
+        dispatched_upto: Callable[[], int],
         on_no_space: Callable[[], None],
     ) -> None:
         self._queues = queues
@@ -84,12 +87,14 @@ class WriteBehind:
         self._files = files
         self._flushed_timestamp = flushed_timestamp
         self._dispatched_timestamp = dispatched_timestamp
+        self._dispatched_upto = dispatched_upto
         self._on_no_space = on_no_space
         self.lock = threading.Lock()
         self._passing = trio.Lock()
         self.checkpoint = Checkpoint()
         self.trusted = True
         self.unwritten = 0
+        self.synced_upto = 0
         self._complete = True
         self._failing = ""
         self._wake = trio.Event()
@@ -140,9 +145,7 @@ class WriteBehind:
             await wait_configured(lambda: self._config.flush_consume_queue_thorough_interval / 1000)
             self._written = trio.Event()
             try:
-                dispatched = self._dispatched_timestamp()
-                await self.write()
-                await in_service_thread(self.sync_blocking, dispatched)
+                await self.sync()
             except StoreError as error:
                 self._failed("checkpoint", error)
                 self._written.set()
@@ -154,6 +157,18 @@ class WriteBehind:
         self._failing = str(error)
         if isinstance(error, StoreIOError) and error.disk_full:
             self._on_no_space()
+
+    async def sync(self) -> None:
+        """A pass and a sync with its checkpoint.
+
+        Raises:
+            StoreError: what could not be written stays in memory, and the old checkpoint.
+        """
+        dispatched, upto = self._dispatched_timestamp(), self._dispatched_upto()
+        await self.write()
+        await in_service_thread(self.sync_blocking, dispatched)
+        if self.trusted:
+            self.synced_upto = max(self.synced_upto, upto)
 
     async def write(self) -> None:
         """One pass, after the one that is under way: two would settle in any order.
@@ -243,13 +258,15 @@ class WriteBehind:
         """
         if not self.trusted:
             return
+        index_timestamp = 0
         with self.lock:
             try:
                 self._queues.sync()
                 if self._index is not None:
+                    index_timestamp = self._index.complete_until
                     self._index.sync()
             except StoreIOError as error:
-                if error.operation == "fdatasync":
+                if error.operation in ("fdatasync", "sync directory"):
                     self.trusted = False
                     log.error("no checkpoint is written any more, the next start reads more: %s", error)
                 raise
@@ -258,9 +275,7 @@ class WriteBehind:
             old,
             physic_msg_timestamp=max(old.physic_msg_timestamp, self._flushed_timestamp()),
             logics_msg_timestamp=max(old.logics_msg_timestamp, dispatched_timestamp),
-            index_msg_timestamp=max(
-                old.index_msg_timestamp, dispatched_timestamp if self._index is not None else 0
-            ),
+            index_msg_timestamp=index_timestamp,
         )
         save_checkpoint(self._checkpoint_path, self.checkpoint, self._files)
         self._checkpoints += 1

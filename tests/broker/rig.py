@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from store import FileSystem
+
 NOW_MS = 1_700_000_000_000
 SMALL_FILES = {
     "mapped_file_size_commit_log": 1 << 20,
@@ -120,6 +122,23 @@ def open_rig(
         message_store.release()
 
 
+def rig_on(disk: FileSystem, root: Path, *, clock: ManualClock, **store: Any) -> Rig:
+    """A broker over a disk that a test may crash: nothing of it is ever stopped.
+
+    Args:
+        disk: Of the store and of the tables.
+        store: Fields of `MessageStoreConfig`.
+    """
+    config = MessageStoreConfig(store_path_root_dir=str(root), **{**SMALL_FILES, **store})
+    message_store = MessageStore(
+        config, broker_name="broker-a", store_host=("127.0.0.1", 10_911), files=disk, clock=clock
+    )
+    message_store.reserve()
+    message_store.load()
+    settings = BrokerConfig(listen_port=10_911, broker_ip1="127.0.0.1")
+    return _rig(root, settings, config, message_store, clock, 0, disk)
+
+
 def _rig(
     root: Path,
     config: BrokerConfig,
@@ -127,9 +146,12 @@ def _rig(
     store: MessageStore,
     clock: ManualClock,
     broker_id: int,
+    files: FileSystem | None = None,
 ) -> Rig:
+    files = files or OsFileSystem()
+
     def table(name: str) -> ConfigTable:
-        return ConfigTable(f"{root}/config/{name}.json")
+        return ConfigTable(f"{root}/config/{name}.json", files)
 
     topics = TopicConfigManager(config, table("topics"), clock_ms=clock.now_ms)
     parts: dict[str, Any] = {
@@ -145,7 +167,7 @@ def _rig(
         "offsets": ConsumerOffsetManager(
             table("consumerOffset"),
             clock_ms=clock.now_ms,
-            journal=OffsetJournal(f"{root}/config/consumerOffset.journal", OsFileSystem()),
+            journal=OffsetJournal(f"{root}/config/consumerOffset.journal", files),
         ),
         "producers": ProducerManager(config, clock_ms=clock.now_ms),
         "consumers": ConsumerManager(config, clock_ms=clock.now_ms),
@@ -156,7 +178,7 @@ def _rig(
     context = BrokerContext(**(dict.fromkeys(names) | parts))
     context.hold = PullRequestHold(context)
     context.locks = RebalanceLockManager(context)
-    context.schedule = ScheduleMessageService(context)
+    context.schedule = ScheduleMessageService(context, table("delayOffset"))
     context.schedule.load()
     store.on_arrival += [context.schedule.on_arrival, context.hold.on_arrival]
     return Rig(context, clock, FakeConnection(), SendMessageProcessor(context), PullMessageProcessor(context))

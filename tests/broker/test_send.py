@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SYNC_FLUSH = {"flush_disk_type": FlushDiskType.SYNC_FLUSH}
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
@@ -282,7 +284,7 @@ def test_a_closed_store_answers_14(rig: Rig) -> None:
 
 
 async def test_in_sync_flush_an_answer_waits_for_the_disk(tmp_path: Path) -> None:
-    with open_rig(tmp_path, store={"flush_disk_type": FlushDiskType.SYNC_FLUSH}) as rig:
+    with open_rig(tmp_path, store=SYNC_FLUSH) as rig:
         rig.topic("T")
         waiting, impatient = send_request(), send_request(i=properties(WAIT="false", UNIQ_KEY="B"))
         rig.sends.process_batch(rig.connection, [waiting, impatient])  # type: ignore[arg-type]
@@ -304,7 +306,7 @@ async def test_a_flush_that_takes_too_long_answers_10_and_the_message_is_there(
 ) -> None:
     from store import PutStatus
 
-    with open_rig(tmp_path) as rig:
+    with open_rig(tmp_path, store=SYNC_FLUSH) as rig:
         rig.topic("T")
         gate: list[Any] = []
         monkeypatch.setattr(rig.context.store, "when_durable", lambda offset, callback: gate.append(callback))
@@ -320,7 +322,7 @@ async def test_a_flush_that_takes_too_long_answers_10_and_the_message_is_there(
 def test_too_many_sends_waiting_for_the_disk_turn_new_ones_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_rig(tmp_path, config={"send_thread_pool_queue_capacity": 3}) as rig:
+    with open_rig(tmp_path, config={"send_thread_pool_queue_capacity": 3}, store=SYNC_FLUSH) as rig:
         rig.topic("T")
         monkeypatch.setattr(rig.context.store, "when_durable", lambda offset, callback: None)
         rig.sends.process_batch(rig.connection, [send_request() for _ in range(3)])  # type: ignore[arg-type]
@@ -336,7 +338,7 @@ def test_a_disk_that_is_far_behind_turns_new_sends_away(
     monkeypatch.setattr("broker.send.BEHIND_BYTES", 100)
     moments = iter([0.0, 0.25])
     monkeypatch.setattr("broker.send.time.monotonic", lambda: next(moments))
-    with open_rig(tmp_path) as rig:
+    with open_rig(tmp_path, store=SYNC_FLUSH) as rig:
         rig.topic("T")
         monkeypatch.setattr(rig.context.store, "when_durable", lambda offset, callback: None)
         rig.sends.process_batch(rig.connection, [send_request()])  # type: ignore[arg-type]

@@ -15,15 +15,19 @@ from store_kit import (
     FaultyDisk,
     ManualClock,
     bodies,
+    closed,
     failing,
     message,
     open_store,
+    opened,
     put_ok,
     queried,
 )
 
 from remoting.protocol.message import java_string_hash
 from store import StoreIOError
+from store.checkpoint import load_checkpoint
+from store.files import OsFileSystem
 from store.index import key_hash
 
 if TYPE_CHECKING:
@@ -117,6 +121,34 @@ def test_a_full_file_is_continued_in_the_next(tmp_path: Path) -> None:
         assert queried(store, "U3") == [b"body-3"]
     with open_store(tmp_path, max_index_num=20) as store:
         assert queried(store, "all") == bodies(store)
+
+
+@pytest.mark.parametrize(("messages", "per_ms"), [(10, 1), (100, 1), (100, 3), (152, 8)])
+def test_what_the_checkpoint_says_lets_a_java_broker_lose_no_entry(
+    tmp_path: Path, messages: int, per_ms: int
+) -> None:
+    """Java's rule after a crash (messageIndexSafe): files that end later go, newer messages come again."""
+    clock = ManualClock(START_MS)
+    stored: list[tuple[int, int]] = []
+    store = opened(tmp_path, max_index_num=20, clock=clock)
+    for number in range(messages):
+        clock.advance(number % per_ms == 0)
+        [result] = put_ok(store, message(number, body=bytes(200)))
+        stored.append((clock.now_ms(), result.physical_offset))
+        store._behind.write_blocking()
+        if number == messages * 9 // 10:
+            store._behind.sync_blocking(clock.now_ms())
+    closed(store, clean=False)
+    told = load_checkpoint(str(tmp_path / "checkpoint"), OsFileSystem()).index_msg_timestamp
+    kept_until = -1
+    for path in sorted((tmp_path / "index").iterdir()):
+        _, end, _, end_physical = struct.unpack_from(">qqqq", path.read_bytes())
+        if end <= told:
+            kept_until = end_physical
+    starts = {physical - physical % 4096: timestamp for timestamp, physical in reversed(stored)}
+    read_from = max((start for start, timestamp in starts.items() if timestamp <= told), default=0)
+    assert not [physical for _, physical in stored if kept_until < physical < read_from]
+    assert (kept_until < 0) is (messages == 10)
 
 
 def test_a_failed_write_is_made_good_with_what_came_since(tmp_path: Path) -> None:
