@@ -15,6 +15,7 @@ File ``yyyyMMddHHmmssSSS``, big-endian (Java: ``IndexFile``):
 
 Entries wait in memory until a worker thread writes them in batches. A batch is written
 entries first, then header, then slots: a reader never follows a slot into the void.
+Slots that are less than a page apart are written together with what lies between.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from store.errors import StoreError, StoreIOError
 from store.message_codec import property_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from store.clock import Clock
     from store.files import FileSystem, StoreFile
@@ -48,6 +49,9 @@ HEADER_BYTES = HEADER.size
 ENTRY = struct.Struct(">iqii")
 ENTRY_BYTES = ENTRY.size
 _SLOT = struct.Struct(">i")
+_SLOT_BYTES = _SLOT.size
+_RUN_GAP_SLOTS = 4096 // _SLOT_BYTES
+_RUN_MAX_SLOTS = (256 << 10) // _SLOT_BYTES
 _MAX_SECONDS = 0x7FFFFFFF
 _NAME_DIGITS = 17
 
@@ -103,6 +107,21 @@ def key_hash(topic: str, key: str) -> int:
     return 0 if value == 0x80000000 else value
 
 
+def _runs(slots: list[int]) -> Iterator[list[int]]:
+    """Cut ascending slots where two lie a page or more apart, and where a run gets long."""
+    begin = 0
+    previous = limit = -_RUN_GAP_SLOTS
+    for number, slot in enumerate(slots):
+        if slot - previous >= _RUN_GAP_SLOTS or slot >= limit:
+            if number:
+                yield slots[begin:number]
+            begin = number
+            limit = slot + _RUN_MAX_SLOTS
+        previous = slot
+    if slots:
+        yield slots[begin:]
+
+
 class IndexFile:
     """One index file. Writing is for one worker thread at a time; reading for any."""
 
@@ -124,6 +143,7 @@ class IndexFile:
             raise
         self._view: memoryview | None = None
         self._unfinished: list[tuple[bytes | bytearray, int]] = []
+        self._new_slots: dict[int, int] = {}
         self._last_entries: list[tuple[int, int]] = []
         self.begin_timestamp = self.end_timestamp = 0
         self.begin_physical = self.end_physical = 0
@@ -162,9 +182,12 @@ class IndexFile:
         """Gives the fields at an offset; by the mapping where reading slots nobody wrote is harmless."""
         if not self._may_map:
             return lambda offset: fields.unpack(self._file.pread(fields.size, offset))
+        return partial(fields.unpack_from, self._mapped())
+
+    def _mapped(self) -> memoryview:
         if self._view is None:
             self._view = self._file.map_readonly(self.size)
-        return partial(fields.unpack_from, self._view)
+        return self._view
 
     def add(self, items: list[tuple[int, int, int]]) -> int:
         """Take (key hash, commit log offset, store timestamp) until the file is full; `finish` writes them.
@@ -202,12 +225,8 @@ class IndexFile:
             taken += 1
         if taken:
             self.count = first + taken
-            slot_bytes = _SLOT.pack
-            self._unfinished = [
-                (packed, self._entries_at + first * ENTRY_BYTES),
-                (self._header(), 0),
-                *[(slot_bytes(number), HEADER_BYTES + slot * 4) for slot, number in newest.items()],
-            ]
+            self._unfinished = [(packed, self._entries_at + first * ENTRY_BYTES), (self._header(), 0)]
+            self._new_slots = newest
         return taken
 
     def finish(self) -> None:
@@ -219,7 +238,29 @@ class IndexFile:
         write = self._file.pwrite
         for data, offset in self._unfinished:
             write(data, offset)
+        self._write_slots(self._new_slots)
         self._unfinished = []
+        self._new_slots = {}
+
+    def _write_slots(self, numbers: dict[int, int]) -> None:
+        """Write numbers into their slots; a run of near ones at once, with the old slots between.
+
+        A page is written anyway if one of its slots is, and a system call costs more than the copy of one.
+        """
+        put = _SLOT.pack_into
+        for run in _runs(sorted(numbers)):
+            first = run[0]
+            start = HEADER_BYTES + first * _SLOT_BYTES
+            size = (run[-1] - first + 1) * _SLOT_BYTES
+            data = self._bytes_at(start, size) if len(run) > 1 else bytearray(size)
+            for slot in run:
+                put(data, (slot - first) * _SLOT_BYTES, numbers[slot])
+            self._file.pwrite(data, start)
+
+    def _bytes_at(self, offset: int, size: int) -> bytearray:
+        if not self._may_map:
+            return bytearray(self._file.pread(size, offset))
+        return bytearray(self._mapped()[offset : offset + size])
 
     def _header(self) -> bytes:
         return HEADER.pack(
@@ -308,8 +349,14 @@ class IndexFile:
         self._file.pwrite(self._header(), 0)
 
     def overlaps(self, begin: int, end: int) -> bool:
-        """True when the file may hold messages stored between `begin` and `end`, ms."""
-        return begin <= self.end_timestamp and end >= self.begin_timestamp
+        """True when the file may hold messages stored between `begin` and `end`, ms.
+
+        The end is the time of the last message, which says nothing where the clock was set back, or where the
+        message has a damaged time: it has no checksum.
+        """
+        return self.end_timestamp < self.begin_timestamp or (
+            begin <= self.end_timestamp and end >= self.begin_timestamp
+        )
 
     def select(self, found: list[int], hashed: int, maximum: int, begin: int, end: int) -> None:
         """Append commit log offsets, newest first, until `found` has `maximum`."""
