@@ -360,6 +360,25 @@ class Connection:
         if self._settle(request):
             self._queue(buffers)
 
+    def reply_all_encoded(
+        self, requests: Sequence[RemotingCommand], frames: Sequence[bytes | memoryview]
+    ) -> None:
+        """As `reply_encoded` for each of several requests, each of whose answers is one buffer."""
+        left_flight = 0
+        answers = []
+        is_open = not self.closed
+        for request, frame in zip(requests, frames, strict=True):
+            if request.tally == TALLY_IN_FLIGHT and is_open and not request.flag & 2:
+                request.tally = TALLY_ANSWERED
+                left_flight += 1
+                answers.append(frame)
+            elif self._settle(request):
+                answers.append(frame)
+        if left_flight:
+            self._leave_flight(left_flight)
+        if answers:
+            self._queue(answers, len(answers))
+
     def held(self, request: RemotingCommand) -> None:
         """Says that a request is held back on purpose: it counts no longer as in flight."""
         if request.tally == TALLY_IN_FLIGHT:
@@ -382,9 +401,9 @@ class Connection:
             self._held.pop(id(request), None)
         return not request.flag & 2
 
-    def _leave_flight(self) -> None:
-        self._in_flight -= 1
-        self._load.in_flight_requests -= 1
+    def _leave_flight(self, requests: int = 1) -> None:
+        self._in_flight -= requests
+        self._load.in_flight_requests -= requests
         if not self._in_flight and self._owner.draining:
             self._owner.connection_quiet(self)
 
@@ -443,14 +462,14 @@ class Connection:
         """Bytes that wait for the peer to read."""
         return self._out_bytes
 
-    def _queue(self, buffers: Sequence[bytes | memoryview]) -> None:
+    def _queue(self, buffers: Sequence[bytes | memoryview], frames: int = 1) -> None:
         out = self._out
         size = self._out_bytes
         out += buffers
         for buffer in buffers:
             size += len(buffer)
         self._out_bytes = size
-        self.sent_frames += 1
+        self.sent_frames += frames
         if not self._unsent:
             self._unsent = True
             self._cork.mark(self)

@@ -5,7 +5,8 @@ taken off the `epoll`, scheduled, stepped and put back. That is more than decodi
 A socket that is registered here stays on trio's `epoll` object and has a plain function called when it is
 readable, at the moment when trio would have slept; if that makes no task runnable and no deadline earlier,
 the next wait follows at once. Everything else, tasks, deadlines, cancellation, worker threads, signals, is
-trio's as ever: its events are handed on as they come, before anything else is waited for.
+trio's as ever: its events are handed on as they come, before anything else is waited for. Instruments see
+each wait; where tasks go on with a pass that began here, `after_io_wait` is called twice.
 
 trio has no public door for this, so it is a replacement of the `epoll` object inside the I/O manager of the
 running trio. Where that cannot be done (another platform's I/O manager, guest mode, a clock that is not the
@@ -110,13 +111,12 @@ class DirectEvents:
         deadlines = runner.deadlines
         clock = runner.clock
         instruments = runner.instruments
-        sees_after = "after_io_wait" in instruments
-        sees_before = "before_io_wait" in instruments
+        watched = instruments.data
         while True:
             events = wait(timeout, _MAX_EVENTS)
             if not events:
                 return events
-            if sees_after:
+            if "after_io_wait" in watched:
                 instruments.call("after_io_wait", timeout)
             others: list[tuple[int, int]] = _Handled()
             for event in events:
@@ -134,10 +134,10 @@ class DirectEvents:
                 timeout = clock.deadline_to_sleep_time(deadlines.next_deadline())
                 if timeout > _MAX_TIMEOUT_S:
                     timeout = _MAX_TIMEOUT_S
-            if sees_before:  # what was served here is a pass of the loop, as what tasks do is
-                instruments.call("before_io_wait", timeout)
             if timeout <= 0:
-                return others
+                return others  # the pass goes on: trio calls `after_io_wait` a second time
+            if "before_io_wait" in watched:
+                instruments.call("before_io_wait", timeout)
 
     def _serve(self, descriptor: int, flags: int) -> None:
         """An event that is more than something to read; an end or a failure concerns both directions."""
@@ -181,6 +181,7 @@ def _installed() -> DirectEvents | None:
     ):
         return None
     # Looked up once, so that a trio without them is found out here and not while it waits.
-    _ = runner.runq, runner.waiting_for_idle, runner.clock.deadline_to_sleep_time, runner.instruments.call
+    _ = runner.runq, runner.waiting_for_idle, runner.clock.deadline_to_sleep_time
+    _ = runner.instruments.call, runner.instruments.data
     manager._epoll = direct = DirectEvents(runner, events)
     return direct

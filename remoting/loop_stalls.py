@@ -32,6 +32,8 @@ STALL_S = 0.001
 """Shorter passes are no stalls."""
 _LATE_S = STALL_S + 0.001
 """Of a timer; epoll rounds its timeouts up to milliseconds."""
+_WAITS = math.inf
+"""The beginning of a pass while there is none."""
 _STEPS = 8
 """Classes of length for each doubling."""
 _RECENT_S = 60.0
@@ -69,7 +71,7 @@ class LoopStalls(trio.abc.Instrument):
 
     __slots__ = (
         "_lengths", "_longest", "_minute", "_minute_before_longest", "_minute_longest", "_now", "_since",
-        "_slept", "_warn_millis", "_warned", "_woke", "users",
+        "_slept", "_timeout", "_warn_millis", "_warned", "_woke", "users",
     )  # fmt: skip
 
     def __init__(
@@ -86,24 +88,32 @@ class LoopStalls(trio.abc.Instrument):
     def start_over(self) -> None:
         """Forgets everything, as well as the pass that is under way: what stalled a start is no news."""
         self._since = self._slept = self._minute = self._now()
-        self._woke = math.inf
+        self._woke, self._timeout = _WAITS, math.inf
         self._lengths: dict[int, tuple[int, float]] = {}
         self._longest = self._minute_longest = self._minute_before_longest = 0.0
         self._warned = -math.inf
 
-    # Called by trio, once each pass.
+    # Called by trio and by `direct_events`.
 
     def before_io_wait(self, timeout: float) -> None:
         """A pass is over."""
         self._slept = slept = self._now()
-        if slept - self._woke >= STALL_S:
-            self._stalled(slept - self._woke)
+        length = slept - self._woke
+        self._woke, self._timeout = _WAITS, timeout
+        if length >= STALL_S:
+            self._stalled(length)
 
     def after_io_wait(self, timeout: float) -> None:
-        """A pass begins."""
+        """A pass begins; or goes on with tasks after `direct_events` has served sockets.
+
+        trio tells the timeout that it began with, which is not the one of the last wait of `direct_events`.
+        """
+        if self._woke != _WAITS:
+            return
         self._woke = woke = self._now()
-        if woke - self._slept >= timeout + _LATE_S:
-            self._stalled(woke - self._slept - timeout)
+        late = woke - self._slept - self._timeout
+        if late >= _LATE_S:
+            self._stalled(late)
 
     def _stalled(self, length: float) -> None:
         step = math.floor(math.log2(length) * _STEPS)
@@ -135,11 +145,11 @@ class LoopStalls(trio.abc.Instrument):
             passes=sum(count for count, _ in self._lengths.values()),
             longest_s=self._longest,
             recent_longest_s=max(self._minute_longest, self._minute_before_longest),
-            lateness_p999_s=self._lateness(watched * 0.001),
+            lateness_p999_s=self.lateness_s(watched * 0.001),
         )
 
-    def _lateness(self, allowed: float) -> float:
-        """The wait beyond which `allowed` seconds of all moments lie; 0 when it is below `STALL_S`.
+    def lateness_s(self, allowed: float) -> float:
+        """The wait in seconds beyond which `allowed` seconds of all moments lie; 0 below `STALL_S`.
 
         Of a pass of length L the first L - x seconds are moments at which a wait longer than x begins.
         """

@@ -32,6 +32,10 @@ class FakeConnection:
         (response,) = FrameReader().feed(b"".join(buffers))
         self._keep(request, response)
 
+    def reply_all_encoded(self, requests: list[RemotingCommand], frames: list[bytes]) -> None:
+        for request, frame in zip(requests, frames, strict=True):
+            self.reply_encoded(request, [frame])
+
     def held(self, request: RemotingCommand) -> None:
         self.held_requests.append(request)
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import trio
+import trio.testing
 
 from remoting.direct_events import direct_events
 from remoting.loop_stalls import LoopStalls, loop_stalls, watched_loop
@@ -25,12 +26,13 @@ class Loop:
     def __init__(self, warn_millis: int = 0) -> None:
         self.now = 1000.0
         self.stalls = LoopStalls(lambda: warn_millis, now=lambda: self.now)
-        self.stalls.before_io_wait(0)
 
     def turn(self, wait: float, work: float, *, timeout: float | None = None) -> None:
         """Waits for I/O until something comes, or the timeout, and then works."""
+        timeout = wait if timeout is None else timeout
+        self.stalls.before_io_wait(timeout)
         self.now += wait
-        self.stalls.after_io_wait(wait if timeout is None else timeout)
+        self.stalls.after_io_wait(timeout)
         self.now += work
         self.stalls.before_io_wait(0)
 
@@ -66,6 +68,34 @@ def test_a_timer_that_fires_late_is_a_stall() -> None:
     figures = loop.stalls.statistics()
     assert figures.passes == 1
     assert figures.longest_s == pytest.approx(0.05)
+
+
+def test_sockets_that_are_served_and_tasks_that_follow_are_one_pass() -> None:
+    loop = Loop()
+    loop.stalls.before_io_wait(5.0)
+    loop.stalls.after_io_wait(5.0)
+    loop.now += 0.003  # `direct_events` serves
+    loop.stalls.after_io_wait(5.0)  # and hands on to trio
+    loop.now += 0.004
+    loop.stalls.before_io_wait(0)
+    figures = loop.stalls.statistics()
+    assert (figures.passes, figures.longest_s) == (1, pytest.approx(0.007))
+
+
+def test_a_timer_is_late_by_the_timeout_of_the_last_wait() -> None:
+    loop = Loop()
+    loop.stalls.before_io_wait(0.1)
+    loop.stalls.after_io_wait(0.1)
+    loop.stalls.before_io_wait(5.0)  # `direct_events` moved the deadline and waits again
+    loop.now += 5.0
+    loop.stalls.after_io_wait(0.1)  # as trio knows it
+    assert loop.stalls.statistics().passes == 0
+    loop.stalls.before_io_wait(9.0)
+    loop.stalls.after_io_wait(9.0)
+    loop.stalls.before_io_wait(0.5)
+    loop.now += 0.75
+    loop.stalls.after_io_wait(9.0)
+    assert loop.stalls.statistics().longest_s == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +187,40 @@ async def test_what_is_served_between_two_turns_of_trio_is_a_pass_as_well() -> N
         theirs.send(b"x")
         await served.wait()
         events.remove(ours.fileno())
+        await trio.lowlevel.checkpoint()  # the pass is over
         assert stalls.statistics().longest_s >= 0.02
+
+
+async def test_a_task_that_a_served_socket_wakes_goes_on_with_the_same_pass() -> None:
+    events = direct_events()
+    if events is None:
+        pytest.skip("sockets are read by tasks here")
+    ours, theirs = socket.socketpair()
+    served = trio.Event()
+    computed = trio.Event()
+
+    def compute() -> None:
+        ours.recv(1)
+        stand_still(0.02)
+        served.set()
+
+    async def compute_then(*, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await served.wait()
+        stand_still(0.02)
+        computed.set()
+
+    with ours, theirs, watched_loop() as stalls:
+        ours.setblocking(False)
+        events.when_readable(ours.fileno(), compute)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(compute_then)
+            await trio.testing.wait_all_tasks_blocked(0.0)
+            theirs.send(b"x")
+            await computed.wait()
+        events.remove(ours.fileno())
+        await trio.lowlevel.checkpoint()
+        assert stalls.statistics().longest_s >= 0.04
 
 
 async def test_several_blocks_share_one_watch_and_the_last_one_ends_it() -> None:

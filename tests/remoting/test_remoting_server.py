@@ -161,6 +161,29 @@ class TestDispatch:
         async with serving(table) as server:
             assert bytes((await (await connect(server)).ask(11)).body) == b"onetwo"
 
+    async def test_answers_that_leave_together_count_one_each_and_only_where_one_is_due(self) -> None:
+        def serve(connection: Connection, requests: list[RemotingCommand]) -> None:
+            held, answered, *_ = requests
+            connection.held(held)
+            connection.reply(answered, answered.response(5))
+            connection.reply_all_encoded(
+                requests, [b"".join(encode_buffers(each.response(0))) for each in requests]
+            )
+
+        table = echo_table()
+        table.batch([11], serve)
+        async with serving(table) as server:
+            peer = await connect(server)
+            frames = [request_bytes(11, opaque=opaque) for opaque in (1, 2, 3, 4)]
+            frames.append(request_bytes(11, opaque=5, flag=2))  # one-way
+            await peer.send(b"".join(frames) + request_bytes(10, opaque=6))
+            answers = [(each.opaque, each.code) for each in await peer.answers(5)]
+            assert answers == [(2, 5), (1, 0), (3, 0), (4, 0), (6, 0)]
+            statistics = server.statistics()
+            assert (statistics.in_flight_requests, statistics.held_requests) == (0, 0)
+            assert server.load.in_flight_requests == 0
+            assert statistics.sent_frames == 5
+
     async def test_an_answer_that_cannot_be_encoded_becomes_code_1(self) -> None:
         table = ProcessorTable()
         table.call([10], lambda _, request: request.response(0, "\ud800"))
