@@ -32,7 +32,7 @@ from logs.identity import BrokerIdentity, bound
 from remoting.client import RemotingClient
 from remoting.config import RemotingClientConfig
 from remoting.errors import ReservationError
-from store import MessageStore, OsFileSystem, StoreError, SystemClock
+from store import MessageStore, OsFileSystem, StoreCorruptError, StoreError, SystemClock
 from store.worker_threads import in_service_thread, own_request_threads
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class Broker:
                 else:
                     self.state = BrokerState.FAILED
                     self.failure = error
-                    if isinstance(error, ReservationError):  # the sentence says it all
+                    if isinstance(error, (ReservationError, StoreCorruptError)):  # the sentence says it all
                         _log.error("broker %s failed: %s", self.identity, error)
                     else:
                         _log.exception("broker %s failed", self.identity)

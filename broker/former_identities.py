@@ -10,6 +10,7 @@ Java RocketMQ does not look at the file.
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,7 +18,7 @@ import trio
 
 from remoting.errors import BodyFault
 from remoting.json_dialect import dumps_pretty, loads
-from store import StoreError
+from store import StoreCorruptError, StoreError
 from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
@@ -67,7 +68,11 @@ class FormerIdentities:
         Raises:
             StoreIOError: there is one and it cannot be read.
         """
-        text = self._file.load(_is_readable)
+        try:
+            text = self._file.load(_fault)
+        except StoreCorruptError as error:
+            _log.error("the name that the broker registered under before is not known: %s", error)
+            text = None
         found = _identities(text) if text else []
         here = [each for each in found if each.address == self._current.address and each != self._current]
         self.former = here[-_MOST_KEPT:]
@@ -109,7 +114,7 @@ def _text(identities: list[RegisteredIdentity]) -> str:
 
 
 def _identities(text: str) -> list[RegisteredIdentity]:
-    document: Any = loads(text)
+    document: Any = loads(text, max_bytes=sys.maxsize)
     return [
         RegisteredIdentity(
             str(row["brokerClusterName"]),
@@ -121,9 +126,9 @@ def _identities(text: str) -> list[RegisteredIdentity]:
     ]
 
 
-def _is_readable(text: str) -> bool:
+def _fault(text: str) -> str | None:
     try:
         _identities(text)
-    except (BodyFault, KeyError, TypeError, ValueError):
-        return False
-    return True
+    except (BodyFault, KeyError, TypeError, ValueError, OverflowError) as error:
+        return f"names no brokers: {error}"
+    return None

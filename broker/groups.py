@@ -14,7 +14,9 @@ import msgspec
 
 from broker.attributes import GROUP_ATTRIBUTES, altered
 from broker.saved_table import SavedTable
+from broker.table_content import int64, optional_section, section
 from broker.versions import next_version, version_from
+from remoting.errors import BodyFault
 from remoting.protocol.admin_body import SubscriptionGroupConfig
 from remoting.protocol.body import DataVersion
 from remoting.protocol.message import group_fault
@@ -54,16 +56,20 @@ class SubscriptionGroupManager:
         self._forbidden: dict[str, dict[str, int]] = {}
 
     def load(self) -> None:
-        """Read the file over the presets. Blocks; call it in a worker thread before the broker serves."""
-        content = self.file.load()
-        if content is None:
+        """Read the file over the presets. Blocks; call it in a worker thread before the broker serves.
+
+        Raises:
+            StoreCorruptError: it is damaged, and so is its backup.
+            StoreIOError: it cannot be read.
+        """
+        found = self.file.load(_parsed)
+        if found is None:
             self.file.changed()
             return
-        for name, value in (content.get("subscriptionGroupTable") or {}).items():
-            self._table[str(name)] = SubscriptionGroupConfig.from_json_object(value)
-        for name, topics in (content.get("forbiddenTable") or {}).items():
-            self._forbidden[str(name)] = {str(topic): int(bits) for topic, bits in topics.items()}
-        self.data_version = version_from(content) or self.data_version
+        version, forbidden, table = found
+        self._table.update(table)
+        self._forbidden.update(forbidden)
+        self.data_version = version or self.data_version
 
     @property
     def table(self) -> Mapping[str, SubscriptionGroupConfig]:
@@ -144,6 +150,29 @@ class _Snapshot:
     data_version: DataVersion
     forbidden: dict[str, dict[str, int]]
     table: dict[str, SubscriptionGroupConfig]
+
+
+def _parsed(
+    content: dict[str, Any],
+) -> tuple[DataVersion | None, dict[str, dict[str, int]], dict[str, SubscriptionGroupConfig]]:
+    table = {}
+    for key, value in section(content, "subscriptionGroupTable").items():
+        group = SubscriptionGroupConfig.from_json_object(value)
+        if group.group_name and group.group_name != str(key):
+            raise BodyFault(f"has group {key!r} under the name {group.group_name!r}")
+        table[str(key)] = group
+    forbidden = optional_section(content, "forbiddenTable")
+    return (
+        version_from(content),
+        {
+            str(name): {
+                str(topic): int64(bits, f"forbiddenTable of {name}")
+                for topic, bits in section(forbidden, name).items()
+            }
+            for name in forbidden
+        },
+        table,
+    )
 
 
 def _to_json_object(snapshot: _Snapshot) -> dict[str, Any]:

@@ -4,19 +4,28 @@ consumerOffset.json is written every few seconds. What is committed in between i
 sync: the bytes are with the operating system at once, so killing the process loses none of them (losing
 power may). A directory that was closed in order has no journal; RocketMQ in Java never looks at it.
 
-Two files take turns. Each begins when a snapshot of the table is taken, and names the saved table that it
-goes on from by the CRC of its text:
+Two files take turns. Each begins when a snapshot of the table is taken, and names two tables that it may go
+on from by the CRC of their text:
 
     offset  size  field
-    0       4     magic "OFJ1"
-    4       4     1 when the base is set, else 0
-    8       8     sequence number of this segment
-    16      4     CRC-32 of the text of the table that this segment goes on from (the base)
-    20      ...   records: length of key u32, CRC-32 of the rest u32, queue id i32, offset i64, key UTF-8
+    0       24    header
+    24      24    header, or zeros
+    48      ...   records: length of key u32, CRC-32 of the rest u32, queue id i32, offset i64, key UTF-8
 
-The base is written just before the new table is renamed over the old one, so at any moment the table on
-disk is the base of one segment, and that segment and the next hold everything newer. A table that somebody
-else wrote is the base of none: then the journal is out of date and is ignored.
+    of a header
+    0       4     magic "OFJ2"
+    4       8     sequence number of this segment
+    12      4     CRC-32 of the text of the table that is on disk
+    16      4     CRC-32 of the text of the table that is about to replace it, or has
+    20      4     CRC-32 of the header before
+
+The CRC of a record begins with the sequence number: after a loss of power a new header may stand before the
+records of an older segment. What is not sound is left out, with all behind it, and said.
+
+Both tables are named before anything happens to the table on disk, and again before each new attempt to save
+it: one that failed may have replaced it or not. The two headers take turns, so one is whole at any moment.
+Thus the table on disk is always named by one segment, and that segment and the next hold everything newer. A
+table that somebody else wrote is named by none: then the journal is out of date and is ignored.
 """
 
 from __future__ import annotations
@@ -39,8 +48,11 @@ __all__ = ["OffsetJournal", "OffsetRecord"]
 
 _log = logging.getLogger("rocketmq.broker")
 
-_MAGIC = b"OFJ1"
-_HEADER = struct.Struct(">4sIQI")
+_MAGIC = b"OFJ2"
+_HEADER = struct.Struct(">4sQII")
+_CRC = struct.Struct(">I")
+_HEADER_BYTES = _HEADER.size + _CRC.size
+_RECORDS_AT = 2 * _HEADER_BYTES
 _RECORD = struct.Struct(">IIiq")
 _REST = struct.Struct(">iq")
 
@@ -51,6 +63,15 @@ class OffsetRecord(NamedTuple):
     key: str
     queue_id: int
     offset: int
+
+
+class _Segment(NamedTuple):
+    """One file of a journal."""
+
+    sequence: int
+    bases: frozenset[int]
+    content: bytes
+    path: str
 
 
 class OffsetJournal:
@@ -66,22 +87,26 @@ class OffsetJournal:
         self._file: StoreFile | None = None
         self._sequence = 0
         self._end = 0
+        self._header_at = 0
         self._confirmed = True
         self._broken = False
         self._is_first = True
-        self._first_base = 0
+        self._base = 0
 
     def replay(self, table_text: str) -> Iterator[OffsetRecord]:
         """Records newer than the table, oldest first. Blocks; call it before the first commit."""
-        segments = sorted(filter(None, map(self._read, self._paths)))
-        if segments:
-            self._sequence = segments[-1][0]
+        segments = sorted(filter(None, map(self._read, self._paths)), key=lambda segment: segment.sequence)
         base = zlib.crc32(table_text.encode())
-        going_on = False
-        for _, segment_base, content in segments:
-            going_on = going_on or segment_base == base
-            if going_on:
-                yield from _records(content)
+        following: int | None = None
+        for segment in segments:
+            self._sequence = segment.sequence
+            if base in segment.bases or segment.sequence == following:
+                following = segment.sequence + 1
+                yield from _records(segment)
+        if segments and following != self._sequence + 1:
+            _log.warning(
+                "%s does not go on from the table of offsets that is there: it is left out", segments[-1].path
+            )
 
     def begin_segment(self) -> None:
         """A snapshot of the table is being taken: what comes from now on goes to a new segment.
@@ -91,10 +116,11 @@ class OffsetJournal:
         the process before are all there is of their commits, and must not be overwritten.
         """
         if self._confirmed and not self._is_first:
-            self._begin(None)
+            self._begin()
+            self._confirmed = False
 
-    def _begin(self, base: int | None) -> None:
-        """Begin a segment; `base` is the CRC of the table that it goes on from, if that is saved already."""
+    def _begin(self) -> None:
+        """Begin a segment that goes on from the table that was saved last."""
         self._sequence += 1
         self.close()
         path = self._paths[self._sequence & 1]
@@ -102,26 +128,33 @@ class OffsetJournal:
             self._files.makedirs(os.path.dirname(path))
             self._file = self._files.open(path, create=True)
             self._file.truncate(0)
-            self._file.pwrite(_HEADER.pack(_MAGIC, base is not None, self._sequence, base or 0), 0)
+            self._file.pwrite(_header(self._sequence, self._base, self._base), 0)
             self._broken = False
         except StoreError as error:
             self._break(error)
-        self._end = _HEADER.size
-        self._confirmed = base is not None
+        self._header_at, self._end = _HEADER_BYTES, _RECORDS_AT
 
-    def set_base(self, table_text: str) -> None:
-        """The table is about to be saved with this text. Called in the saving thread."""
-        base = zlib.crc32(table_text.encode())
-        if self._is_first:
-            self._first_base = base
-        elif self._file is not None:
-            self._file.pwrite(_HEADER.pack(_MAGIC, 1, self._sequence, base), 0)
+    def set_bases(self, saved_text: str, table_text: str) -> None:
+        """The table on disk is about to be replaced. Called in the saving thread.
+
+        Args:
+            saved_text: Text of the table that is there, empty without any.
+            table_text: Text of the table to come.
+
+        Raises:
+            StoreIOError: the segment does not name them; the table must not be replaced.
+        """
+        self._base = zlib.crc32(table_text.encode())
+        if not self._is_first and self._file is not None:
+            saved = zlib.crc32(saved_text.encode())
+            self._file.pwrite(_header(self._sequence, saved, self._base), self._header_at)
+            self._header_at = _HEADER_BYTES - self._header_at
 
     def confirm(self) -> None:
         """The table was saved."""
         if self._is_first:
             self._is_first = False
-            self._begin(self._first_base)
+            self._begin()
         self._confirmed = True
 
     def append(self, key: str, queue_id: int, offset: int) -> None:
@@ -130,7 +163,7 @@ class OffsetJournal:
         if file is None:
             return
         rest = _REST.pack(queue_id, offset) + key.encode()
-        record = struct.pack(">II", len(rest) - _REST.size, zlib.crc32(rest)) + rest
+        record = struct.pack(">II", len(rest) - _REST.size, zlib.crc32(rest, self._sequence)) + rest
         try:
             file.pwrite(record, self._end)
         except StoreError as error:
@@ -139,10 +172,13 @@ class OffsetJournal:
         self._end += len(record)
 
     def close(self) -> None:
-        """Close the current segment; commits are no longer kept."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the current segment, whatever the disk says to it; commits are no longer kept."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except StoreError as error:
+                self._say(error)
 
     def discard(self) -> None:
         """Remove the journal: the table on disk is complete. Blocks."""
@@ -152,12 +188,15 @@ class OffsetJournal:
                 self._files.remove(path)
 
     def _break(self, error: StoreError) -> None:
+        self._say(error)
+        self.close()
+
+    def _say(self, error: StoreError) -> None:
         if not self._broken:
             _log.error("offsets committed since the last save would be lost in a crash: %s", error)
             self._broken = True
-        self.close()
 
-    def _read(self, path: str) -> tuple[int, int | None, bytes] | None:
+    def _read(self, path: str) -> _Segment | None:
         try:
             file = self._files.open(path, writable=False)
         except StoreMissingError:
@@ -166,20 +205,39 @@ class OffsetJournal:
             content = file.pread(file.size(), 0)
         finally:
             file.close()
-        if len(content) < _HEADER.size:
+        headers = list(filter(None, (_header_of(content, at) for at in (0, _HEADER_BYTES))))
+        if not headers:
+            _log.error("%s: no sound header at byte 0: offsets that it may hold are lost", path)
             return None
-        magic, has_base, sequence, base = _HEADER.unpack_from(content)
-        if magic != _MAGIC:
-            return None
-        return sequence, base if has_base else None, content
+        sequence = max(found for found, _, _ in headers)
+        bases = frozenset(base for found, *pair in headers if found == sequence for base in pair)
+        return _Segment(sequence, bases, content, path)
 
 
-def _records(content: bytes) -> Iterator[OffsetRecord]:
-    position = _HEADER.size
+def _header(sequence: int, saved: int, to_come: int) -> bytes:
+    header = _HEADER.pack(_MAGIC, sequence, saved, to_come)
+    return header + _CRC.pack(zlib.crc32(header))
+
+
+def _header_of(content: bytes, position: int) -> tuple[int, int, int] | None:
+    """Sequence number and bases of a sound header."""
+    header = content[position : position + _HEADER_BYTES]
+    if len(header) < _HEADER_BYTES:
+        return None
+    _, sequence, saved, to_come = _HEADER.unpack_from(header)
+    return (sequence, saved, to_come) if header == _header(sequence, saved, to_come) else None
+
+
+def _records(segment: _Segment) -> Iterator[OffsetRecord]:
+    content, position = segment.content, _RECORDS_AT
     while position + _RECORD.size <= len(content):
         key_length, crc, queue_id, offset = _RECORD.unpack_from(content, position)
         end = position + _RECORD.size + key_length
-        if end > len(content) or zlib.crc32(content[position + 8 : end]) != crc:
-            return
+        if end > len(content) or zlib.crc32(content[position + 8 : end], segment.sequence) != crc:
+            break
         yield OffsetRecord(content[position + _RECORD.size : end].decode(), queue_id, offset)
         position = end
+    if position < len(content):
+        _log.error(
+            "%s: no sound record at byte %d: offsets committed later may be lost", segment.path, position
+        )

@@ -10,8 +10,8 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from broker.saved_table import SavedTable
+from broker.table_content import int64, section
 from broker.versions import next_version, version_from
-from remoting.json_dialect import loads
 from remoting.protocol.body import DataVersion
 
 if TYPE_CHECKING:
@@ -62,13 +62,15 @@ class ConsumerOffsetManager:
         """Read the file and the journal. Blocks; call it in a worker thread before the broker serves.
 
         The table is to be saved once before the first commit: that begins the journal's first segment.
+
+        Raises:
+            StoreCorruptError: the file is damaged, and so is its backup.
+            StoreIOError: a file cannot be read.
         """
-        text = self.file.load_text()
-        content = loads(text) if text else {}
-        for key, row in (content.get("offsetTable") or {}).items():
-            if isinstance(row, dict):
-                self._offsets[str(key)] = {int(queue_id): int(offset) for queue_id, offset in row.items()}
-        self.data_version = version_from(content) or self.data_version
+        found, text = self.file.load_with_text(_parsed) or (None, "")
+        if found is not None:
+            version, self._offsets = found
+            self.data_version = version or self.data_version
         if self._journal is not None:
             for record in self._journal.replay(text):
                 self._offsets.setdefault(record.key, {})[record.queue_id] = record.offset
@@ -234,6 +236,17 @@ class _Snapshot(NamedTuple):
 
 def _copy(table: _Table) -> _Table:
     return {key: dict(row) for key, row in table.items()}
+
+
+def _parsed(content: dict[str, Any]) -> tuple[DataVersion | None, _Table]:
+    table = section(content, "offsetTable")
+    return version_from(content), {
+        str(key): {
+            int64(queue_id, f"a queue of {key}"): int64(offset, f"offset of {key}")
+            for queue_id, offset in section(table, key).items()
+        }
+        for key in table
+    }
 
 
 def _to_json_object(snapshot: _Snapshot) -> dict[str, Any]:

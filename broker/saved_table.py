@@ -8,7 +8,8 @@ a few writes, and no write ever holds the event loop.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -28,6 +29,8 @@ __all__ = ["SavedTable"]
 
 _log = logging.getLogger("rocketmq.broker")
 _RETRY_S = 1.0
+
+T = TypeVar("T")
 
 
 class SavedTable:
@@ -65,14 +68,36 @@ class SavedTable:
         """Whether there are changes that are not on disk."""
         return self._generation != self._saved_generation
 
-    def load(self) -> Any | None:
-        """What the file holds, or None when there is none. Blocks: call it in a worker thread."""
-        text = self.load_text()
-        return loads(text) if text else None
+    def load(self, parse: Callable[[dict[str, Any]], T]) -> T | None:
+        """What `parse` makes of the file, or None when there is none. Blocks: call it in a worker thread.
 
-    def load_text(self) -> str:
-        """The text of the file, or of its `.bak` when the file is not JSON; empty when there is none."""
-        return self._file.load(_is_object) or ""
+        Args:
+            parse: gets the object of the file, or of its `.bak` when the file is damaged. It raises
+                BodyFault when that is not this table.
+
+        Raises:
+            StoreCorruptError: neither is one.
+            StoreIOError: one is there and cannot be read.
+        """
+        found = self.load_with_text(parse)
+        return None if found is None else found[0]
+
+    def load_with_text(self, parse: Callable[[dict[str, Any]], T]) -> tuple[T, str] | None:
+        """`load` with the text that `parse` was given the object of."""
+        found: list[tuple[T, str]] = []
+
+        def fault(text: str) -> str | None:
+            try:
+                content = loads(text, max_bytes=sys.maxsize)
+                if not isinstance(content, dict):
+                    return "is no JSON object"
+                found.append((parse(content), text))
+            except BodyFault as error:
+                return str(error)
+            return None
+
+        self._file.load(fault)
+        return found[-1] if found else None
 
     def changed(self) -> None:
         """Say that the table differs from its file now."""
@@ -107,9 +132,7 @@ class SavedTable:
 
     def _write_snapshot(self, snapshot: Any) -> None:
         text = dumps_pretty(self._to_json_object(snapshot)).decode()
-        if self._journal is not None:
-            self._journal.set_base(text)
-        self._file.save(text)
+        self._file.save(text, before=None if self._journal is None else self._journal.set_bases)
 
     async def run(self, delay_s: Callable[[], float] = lambda: 0.0) -> None:
         """Save each change `delay_s` seconds after it came; idle as long as nothing changes.
@@ -132,10 +155,3 @@ class SavedTable:
                 if said:
                     _log.info("%s is saved again", self._file.path)
                 said = ""
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(loads(text), dict)
-    except BodyFault:
-        return False

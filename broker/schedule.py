@@ -21,6 +21,7 @@ import trio
 
 from broker.saved_table import SavedTable
 from broker.stored_message import take_apart
+from broker.table_content import int64, section
 from broker.versions import next_version, version_from
 from remoting.protocol.body import DataVersion
 from remoting.protocol.message import (
@@ -109,12 +110,17 @@ class ScheduleMessageService:
     # State
 
     def load(self) -> None:
-        """Read the file and bring offsets within what the store has. Blocks; the store must be loaded."""
-        content = self.file.load()
-        if content is not None:
-            for level, offset in (content.get("offsetTable") or {}).items():
-                self._offsets[int(level)] = int(offset)
-            self.data_version = version_from(content) or self.data_version
+        """Read the file and bring offsets within what the store has. Blocks; the store must be loaded.
+
+        Raises:
+            StoreCorruptError: it is damaged, and so is its backup.
+            StoreIOError: it cannot be read.
+        """
+        found = self.file.load(_parsed)
+        if found is not None:
+            version, offsets = found
+            self._offsets.update(offsets)
+            self.data_version = version or self.data_version
         store = self._context.store
         for level in range(1, self.levels.maximum + 1):
             queue_id = queue_of_level(level)
@@ -299,6 +305,14 @@ def _restored(data: memoryview | bytes) -> Message | None:
         keys=tuple([unique_key, *keys] if unique_key else keys),
         reconsume_times=stored.reconsume_times,
     )
+
+
+def _parsed(content: dict[str, Any]) -> tuple[DataVersion | None, dict[int, int]]:
+    offsets = {
+        int64(level, "a level of offsetTable"): int64(offset, f"offsetTable of {level}")
+        for level, offset in section(content, "offsetTable").items()
+    }
+    return version_from(content), offsets
 
 
 def _to_json_object(snapshot: tuple[DataVersion, dict[int, int]]) -> dict[str, Any]:

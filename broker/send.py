@@ -178,10 +178,17 @@ class SendMessageProcessor:
         answer_all: Callable[[Connection, list[AdmittedSend], list[PutResult], PutStatus], None],
     ) -> None:
         store = self._context.store
-        results = store.put(messages)
+        if len(messages) > len(sends):
+            batches = [(first, number) for _, _, _, first, number, _ in sends if number > 1]
+            results = store.put(messages, batches)
+        else:
+            results = store.put(messages)
         self._count(messages, results)
-        durable_offset = size_bytes = 0
         waits = self._waits_for_device
+        if True not in waits:
+            answer_all(connection, sends, results, PutStatus.PUT_OK)
+            return
+        durable_offset = size_bytes = 0
         waiting: list[AdmittedSend] = []
         at_once: list[AdmittedSend] = []
         for send in sends:
@@ -236,17 +243,23 @@ class SendMessageProcessor:
     ) -> None:
         """Answer requests whose messages are stored, or not, and `durable` or not."""
         stored = PutStatus.PUT_OK
+        answered: list[RemotingCommand] = []
+        frames: list[bytes] = []
+        frame = self._answer.frame
         for send in sends:
             request, queue_id, unique_key, first, count, _ = send
             result = results[first]
             if count == 1 and result.status is stored and durable is stored and unique_key is not None:
-                offset = result.physical_offset
                 host = self._host_hex or self._learn_host(result)
                 if is_plain(unique_key):
-                    values = (f"{host}{offset:016X}", str(queue_id), str(result.queue_offset), unique_key)
-                    connection.reply_encoded(request, [self._answer.frame(request.opaque, values)])
+                    message_id = f"{host}{result.physical_offset:016X}"
+                    values = (message_id, str(queue_id), str(result.queue_offset), unique_key)
+                    answered.append(request)
+                    frames.append(frame(request.opaque, values))
                     continue
             self._answer_in_full(connection, send, results[first : first + count], durable)
+        if frames:
+            connection.reply_all_encoded(answered, frames)
 
     def _answer_when_published(
         self,

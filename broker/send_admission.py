@@ -77,6 +77,8 @@ _POP_RETRY_SEPARATOR = "+"
 _UNIT_FLAG = 0x1
 _UNIT_SUB_FLAG = 0x2
 _BATCH_TOPIC_MAX = 127
+_BATCH_ITEM_BYTES = 256
+"""More than a message of a batch takes in the log beside its body and properties."""
 
 
 AdmittedSend: TypeAlias = "tuple[RemotingCommand, int, str | None, int, int, bool]"
@@ -272,9 +274,13 @@ class SendAdmission:
             items = list(iter_batch(request.body))
         except RemoteFault as error:
             raise CommandError(ResponseCode.MESSAGE_ILLEGAL, f"the message is illegal, {error}") from error
+        limits = self._context.store_config
+        # It is stored whole, so one file must hold it.
+        if len(request.body) + len(items) * _BATCH_ITEM_BYTES > limits.mapped_file_size_commit_log:
+            raise self._illegal()
         for flag, body, properties in items:
             facts, unique_key = self._properties.peek(str(properties, "utf-8", "replace"))
-            if facts.delay_level > 0 or len(body) > self._context.store_config.max_message_size:
+            if facts.delay_level > 0 or len(body) > limits.max_message_size or properties[-1:] == b"\0":
                 raise self._illegal()
             batch.append(
                 Message(

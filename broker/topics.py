@@ -13,7 +13,9 @@ import msgspec
 
 from broker.attributes import TOPIC_ATTRIBUTES, altered
 from broker.saved_table import SavedTable
+from broker.table_content import section
 from broker.versions import next_version, version_from
+from remoting.errors import BodyFault
 from remoting.protocol.admin_body import TopicConfig
 from remoting.protocol.body import DataVersion
 from remoting.protocol.message import AUTO_CREATE_TOPIC_KEY_TOPIC, SYSTEM_TOPIC_PREFIX, SYSTEM_TOPICS
@@ -70,14 +72,19 @@ class TopicConfigManager:
             self._table[preset.topic_name] = preset
 
     def load(self) -> None:
-        """Read the file over the presets. Blocks; call it in a worker thread before the broker serves."""
-        content = self.file.load()
-        if content is None:
+        """Read the file over the presets. Blocks; call it in a worker thread before the broker serves.
+
+        Raises:
+            StoreCorruptError: it is damaged, and so is its backup.
+            StoreIOError: it cannot be read.
+        """
+        found = self.file.load(_parsed)
+        if found is None:
             self.file.changed()
             return
-        for name, value in (content.get("topicConfigTable") or {}).items():
-            self._table[str(name)] = TopicConfig.from_json_object(value)
-        self.data_version = version_from(content) or self.data_version
+        version, table = found
+        self._table.update(table)
+        self.data_version = version or self.data_version
 
     @property
     def table(self) -> Mapping[str, TopicConfig]:
@@ -217,6 +224,16 @@ class TopicConfigManager:
 
     def _snapshot(self) -> tuple[DataVersion, dict[str, TopicConfig]]:
         return self.data_version, dict(self._table)
+
+
+def _parsed(content: dict[str, Any]) -> tuple[DataVersion | None, dict[str, TopicConfig]]:
+    table = {}
+    for key, value in section(content, "topicConfigTable").items():
+        topic = TopicConfig.from_json_object(value)
+        if topic.topic_name and topic.topic_name != str(key):
+            raise BodyFault(f"has topic {key!r} under the name {topic.topic_name!r}")
+        table[str(key)] = topic
+    return version_from(content), table
 
 
 def _to_json_object(snapshot: tuple[DataVersion, dict[str, TopicConfig]]) -> dict[str, Any]:

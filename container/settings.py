@@ -125,7 +125,13 @@ def read_settings(
     config, server, client, log_config = objects
     config.rocketmq_home = config.rocketmq_home or environ.get("ROCKETMQ_HOME")
     config.namesrv_addr = namesrv_addr or config.namesrv_addr or environ.get("NAMESRV_ADDR") or None
-    name_server_list(config.namesrv_addr)
+    try:
+        name_server_list(config.namesrv_addr)
+    except BootRefusedError as refused:
+        entry = raw.by_key.get("namesrv_addr" if raw.is_toml else "namesrvAddr")
+        if entry is None or namesrv_addr:
+            raise
+        raise BootRefusedError(f"{path}:{entry.line}: {refused}", refused.exit_code) from None
     _check_ports(config, server, raw.path)
     return ContainerSettings(
         config=config,

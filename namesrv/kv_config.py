@@ -6,8 +6,10 @@ The content before a change stays in `kvConfig.json.bak`, from which a torn or m
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sys
 from pathlib import Path
 
 from remoting.errors import BodyFault
@@ -33,25 +35,39 @@ class KVConfigManager:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).expanduser()
         self._table: dict[str, dict[str, str]] = {}
+        self._keeps_backup = False
+        """The backup is better than the file, which was damaged."""
 
     def __repr__(self) -> str:
         return f"<KVConfigManager {self.path} of {len(self._table)} namespaces>"
 
     def load(self) -> None:
-        """Read the file, or the one before it if it is missing or torn; neither is an empty table. Blocks.
+        """Read the file, or the one before it if it is missing, empty or damaged. Blocks.
+
+        Without any, or with an empty one alone, the table is empty.
 
         Raises:
-            OSError: a file is there but cannot be read.
+            OSError: a file is there but cannot be read, or is damaged and no sound one is beside it.
         """
+        damaged: dict[Path, str] = {}
         for path in (self.path, self._backup_path):
-            if path.exists():
-                try:
-                    self._table = _parse(path.read_bytes())
-                except BodyFault as wrong:
-                    log.error("key-value configuration %s is not usable: %s", path, wrong)
-                else:
-                    log.info("key-value configuration read from %s", path)
-                    return
+            try:
+                data = path.read_bytes()
+                if not data:
+                    log.error("key-value configuration %s is empty", path)
+                    continue
+                self._table = _parse(data)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except BodyFault as wrong:
+                log.error("key-value configuration %s is not usable: %s", path, wrong)
+                damaged[path] = str(wrong)
+            else:
+                log.info("key-value configuration read from %s", path)
+                self._keeps_backup = path != self.path
+                return
+        for path, reason in damaged.items():
+            raise OSError(errno.EILSEQ, f"is damaged, and no sound version is beside it: {reason}", str(path))
 
     def content(self) -> bytes:
         """The file as it should be now."""
@@ -69,9 +85,10 @@ class KVConfigManager:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if self.path.exists():
+        if self.path.exists() and not self._keeps_backup:
             self.path.replace(self._backup_path)
         temporary.replace(self.path)
+        self._keeps_backup = False
 
     def put(self, namespace: str, key: str, value: str) -> None:
         """Set one value."""
@@ -98,10 +115,12 @@ class KVConfigManager:
 
 
 def _parse(data: bytes) -> dict[str, dict[str, str]]:
-    found = loads(data)
-    table = found.get("configTable", {}) if isinstance(found, dict) else None
+    found = loads(data, max_bytes=sys.maxsize)
+    table = found.get("configTable") if isinstance(found, dict) else None
     if not isinstance(table, dict) or not all(isinstance(values, dict) for values in table.values()):
         raise BodyFault("no configTable of namespaces")
-    return {
-        str(name): {str(key): str(value) for key, value in values.items()} for name, values in table.items()
-    }
+    for name, values in table.items():
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise BodyFault(f"{key!r:.100} of {name!r:.100} is no text")
+    return {str(name): {str(key): value for key, value in values.items()} for name, values in table.items()}

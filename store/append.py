@@ -2,7 +2,8 @@
 
 One call encodes a whole batch, assigns queue offsets, writes, and hands what was
 written on to dispatch. A record and the blank record behind it always fit their file;
-the part of a batch that does not fit begins the next file.
+what does not fit begins the next file, a producer's batch as a whole: it is stored by one write, all of
+it or nothing (Java: ``CommitLog.asyncPutMessages``).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _EXTRA_MESSAGE_BYTES = 64 * 1024
 _HOST_FLAGS = BORNHOST_V6_FLAG | STOREHOSTADDRESS_V6_FLAG
 _V6_EXTRA_BYTES = 12
+_PARTS = 5  # head, body, topic, length of the properties, properties
 
 
 Written: TypeAlias = "tuple[ConsumeQueue, int, int, int, int, Message]"
@@ -71,12 +73,21 @@ class Appender:
         self._store_flag = 0 if self._store_v4 else STOREHOSTADDRESS_V6_FLAG
 
     def append_in_file(
-        self, messages: Sequence[Message], start: int, now_ms: int, results: list[PutResult]
+        self,
+        messages: Sequence[Message],
+        start: int,
+        now_ms: int,
+        results: list[PutResult],
+        whole: Sequence[tuple[int, int]] = (),
     ) -> tuple[int, list[Written]]:
         """Append `messages` from `start` on, as far as the current file reaches.
 
         `results` gets one result per message handled. A message that breaks a limit gets
         its status and is skipped.
+
+        Args:
+            whole: (first, count) of messages that go into one file, ascending. What no file can hold
+                goes into several.
 
         Returns:
             Index of the first message that belongs to the next file, and what was written.
@@ -131,6 +142,10 @@ class Appender:
                 results.append(PutResult(PutStatus.MESSAGE_ILLEGAL))
                 continue
             if offset + size > limit:
+                first = next((first for first, count in whole if first <= index < first + count), index)
+                if start < first < index or (first == start < index and room < log.file_size):
+                    offset = _take_back(results, first_result + first - start, written, parts, offset)
+                    index = first
                 blank = tail + room - offset
                 parts.append(BLANK.pack(blank, MAGIC_BLANK))
                 advance = blank
@@ -184,3 +199,21 @@ class Appender:
                         queue.next_offset -= 1
                 raise
         return index, written
+
+
+def _take_back(
+    results: list[PutResult],
+    keep: int,
+    written: list[Written],
+    parts: list[bytes | memoryview],
+    offset: int,
+) -> int:
+    """Forget what was encoded for all but the first `keep` results; returns where it began in the log."""
+    count = sum(result.status is PutStatus.PUT_OK for result in results[keep:])
+    del results[keep:]
+    for _ in range(count):
+        queue, queue_offset, offset, *_ = written.pop()
+        if queue_offset >= 0:
+            queue.next_offset -= 1
+        del parts[-_PARTS:]
+    return offset

@@ -223,8 +223,8 @@ class Cleaner:
         be given to others.
 
         Returns:
-            Commit log offset up to which files may go. That is any when the disk has no room for entries,
-            since nothing else makes room, and when it is not known what the device has of them.
+            Commit log offset up to which files may go. Where the disk has no room for newer entries, and
+            where it is not known what the device has of them, those that are in files count.
         """
         entries, file = self._entries, self._log.oldest_file()
         if file is not None and file.base + file.size > entries.synced_upto:
@@ -232,9 +232,9 @@ class Cleaner:
                 await entries.sync()
             except StoreIOError as error:
                 if error.disk_full:
-                    return _NEVER
+                    return await entries.sync_written()
                 log.error("no file of the commit log goes before its entries are written: %s", error)
-        return entries.synced_upto if entries.trusted else _NEVER
+        return entries.synced_upto if entries.trusted else await entries.written_upto()
 
     def _pause_s(self, forced: int, part: float) -> float:
         """Soon again when files went that were not expired: their space is free from the next pass on."""

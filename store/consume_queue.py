@@ -138,6 +138,8 @@ class ConsumeQueue:
 
     def clear_behind_end(self) -> None:
         """Zero what lies behind the end, so that stale units never come back."""
+        if self._bases and self.max_offset * UNIT_BYTES == self._bases[0]:
+            self.names_changed = True  # a run that was killed may have made it and not synced its name
         for base in list(self._bases):
             end = self.max_offset * UNIT_BYTES
             path = os.path.join(self.directory, file_name(base))
@@ -180,6 +182,12 @@ class ConsumeQueue:
         self.max_physical = -1
         self.dirty = False
         self.unsynced.clear()
+
+    def keep_end(self, end: int) -> None:
+        """Forget all units but one of padding, which tells the next `load` where the queue ended."""
+        self.restart_at(end - 1)
+        self.append_padding(1)
+        self.next_offset = self.min_offset = end
 
     def _first_unit_where(self, past: Callable[[int, int], bool] | None = None) -> int:
         """First offset whose unit is empty or for which `past` holds; that must be monotone."""
@@ -300,6 +308,12 @@ class ConsumeQueue:
     def unwritten(self) -> int:
         """Units that exist in memory only."""
         return len(self._tail[1]) // UNIT_BYTES
+
+    @property
+    def first_unwritten(self) -> int:
+        """Commit log offset of the first message whose unit exists in memory only; there must be one."""
+        physical, size, _ = UNIT.unpack_from(self._tail[1])
+        return 0 if size == PADDING_SIZE else int(physical)
 
     def write_behind(self) -> int:
         """Write the units that are in memory; for a worker thread, one at a time per queue.

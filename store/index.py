@@ -28,6 +28,7 @@ import time
 from array import array
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import attrs
@@ -612,14 +613,17 @@ class MessageIndex:
 
     @property
     def complete_until(self) -> int:
-        """Store timestamp in ms up to which every entry is in a file before the last; 0 without any.
+        """Store timestamp in ms up to which every entry is in a file that ends by then; 0 without any.
 
         It is what the checkpoint says of the index: after a crash a Java broker deletes each file that ends
-        later, and makes entries again for newer messages only (IndexService; messageIndexSafe=true).
+        later, and reads again from the newest log file whose first message is not newer (IndexService,
+        CommitLog; messageIndexSafe=true). So it lies between two files that share no millisecond.
         """
-        files = self._files
-        before = files[-2].end_timestamp if len(files) > 1 else 0
-        return max(files[-1].begin_timestamp - 1, before, 0) if files else 0
+        files = [file for file in self._files if file.count > 1]
+        for newer, older in pairwise(reversed(files)):
+            if older.end_timestamp < newer.begin_timestamp:
+                return newer.begin_timestamp - 1
+        return files[0].begin_timestamp - 1 if files else 0
 
     def sync(self) -> None:
         """Make the written entries durable, with the names of their files; for a worker thread.

@@ -156,7 +156,8 @@ def parse_message(
 
     Every length must add up to the total size, the physical offset inside must be
     `physical_offset`, and with `check_crc` the body must match its CRC. The CRC does not
-    cover properties; a zero as their last byte is the mark of a torn write.
+    cover topic and properties; a zero in the topic, or as the last byte of the properties, is the
+    mark of a torn write.
 
     Returns:
         None when any of that fails: what is there is not a message.
@@ -194,7 +195,7 @@ def parse_message(
         topic = str(data[properties_at:topic_end], "utf-8")
     except UnicodeDecodeError:
         return None
-    if not topic or "/" in topic or topic in (".", ".."):
+    if not topic or "/" in topic or "\0" in topic or topic in (".", ".."):
         return None
     return StoredMessage(
         topic, queue_id, queue_offset, physical, total, sys_flag, store_timestamp,

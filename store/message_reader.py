@@ -114,10 +114,11 @@ class MessageReader:
                         return self.get(
                             topic, queue_id, offset, max_nums, max_bytes, match, blocking=blocking
                         )
-                    return GetResult(
-                        GetStatus.MESSAGE_WAS_REMOVING, result.next_begin_offset, minimum, maximum
-                    )
-                if not strict or self._fit(queue, offset, spans, buffers, result.message_count):
+                    if not strict:
+                        return GetResult(
+                            GetStatus.MESSAGE_WAS_REMOVING, result.next_begin_offset, minimum, maximum
+                        )
+                elif not strict or self._fit(queue, offset, spans, buffers, result.message_count):
                     result.buffers = buffers
                     return result
             if not blocking:

@@ -308,8 +308,13 @@ class MessageStore:
         """``[CL: x CQ: y INDEX: z]`` as the text of code 14 shows it, by the last measurement."""
         return self._cleaner.ratio_text
 
-    def put(self, messages: Sequence[Message]) -> list[PutResult]:
+    def put(self, messages: Sequence[Message], whole: Sequence[tuple[int, int]] = ()) -> list[PutResult]:
         """Store `messages` in order; one positional write per commit log file touched.
+
+        Args:
+            messages: Those of any number of producers.
+            whole: (first, count) of messages that must not be parted by a failure, ascending: the batches
+                of producers. They go into one file, unless none can hold them.
 
         Queue offsets are assigned here. Results come in the order of the messages, each
         with its own status; what is not PUT_OK is not in the store, not even in part.
@@ -335,7 +340,7 @@ class MessageStore:
         before = log_.tail
         while index < len(messages):
             try:
-                index, written = self._appender.append_in_file(messages, index, now, results)
+                index, written = self._appender.append_in_file(messages, index, now, results, whole)
             except StoreIOError as error:
                 if error.disk_full and log_.leave_full_file():
                     continue

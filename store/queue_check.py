@@ -55,10 +55,11 @@ def front_is_lost(queue: ConsumeQueue, log_start: int) -> bool:
     """True when files before the first one are missing whose messages may still be in the log.
 
     Retention takes a file once its last unit lies before the log, so the next one begins
-    there too, or at the boundary: that case cannot be told apart, and counts as lost.
+    there too, or at the boundary: that case cannot be told apart, and counts as lost. A log
+    that begins at 0 still has all messages. Padding at the front says that nothing was before.
     """
     first = queue.first_file_offset
-    if first == 0 or queue.max_offset <= first:
+    if first == 0:
         return False
     physical, size, _ = queue.unit_at(first)
-    return size != PADDING_SIZE and physical > log_start
+    return size != PADDING_SIZE and (log_start == 0 or (size > 0 and physical > log_start))

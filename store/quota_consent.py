@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from store.config_table import ConfigTable
-from store.errors import StoreError
+from store.errors import StoreCorruptError, StoreError
 
 if TYPE_CHECKING:
     from store.files import FileSystem
@@ -120,7 +120,12 @@ class PurgeConsent:
             log.warning("%s", self.note)
 
     def _load(self) -> ShareInForce:
-        text = self._table.load(_is_sound)
+        """Without a sound file every share is new: one that would purge data asks."""
+        try:
+            text = self._table.load(_fault)
+        except StoreCorruptError as error:
+            log.warning("%s: a share that would delete data asks again", error)
+            text = None
         return _parsed(text) if text else ShareInForce()
 
     def _save(self, known: ShareInForce) -> None:
@@ -136,16 +141,18 @@ class PurgeConsent:
         self._unsaved_reason = ""
 
 
-def _is_sound(text: str) -> bool:
+def _fault(text: str) -> str | None:
     try:
         _parsed(text)
-    except (ValueError, TypeError, KeyError):
-        log.warning("%s cannot be read: %.100r", SHARE_FILE_NAME, text)
-        return False
-    return True
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        return f"is no share: {error}"
+    return None
 
 
 def _parsed(text: str) -> ShareInForce:
     document = json.loads(text)
     confirmed = document["confirmedShare"]
-    return ShareInForce(float(document["share"]), None if confirmed is None else float(confirmed))
+    share = ShareInForce(float(document["share"]), None if confirmed is None else float(confirmed))
+    if not (0 <= share.share <= 1 and 0 <= (share.confirmed_share or 0) <= 1):
+        raise ValueError(f"{text!r:.100} is not between 0 and 1")
+    return share

@@ -34,7 +34,7 @@ from store.log_damage import foreign_offset, next_sound
 from store.mapped_files import file_name
 from store.message_codec import BLANK_BYTES, FIXED_BYTES, MAGIC_BLANK, frame_of, parse_message
 from store.queue_check import front_is_lost, unfit_file
-from store.unit_repair import first_fitting
+from store.unit_repair import first_fitting, mend_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,6 +176,11 @@ class Recovery:
         bases = self._log.bases()
         self._check_log_files(bases)
         if not bases:
+            if self._checkpoint.physic_msg_timestamp or self._queues.queues:
+                log.error(
+                    "%s: no file is left of a log that had messages: all are lost",
+                    self._log.directories.all[0],
+                )
             for queue in list(self._queues.queues.values()):
                 queue.restart_at(0)
             if self._index is not None:
@@ -294,8 +299,7 @@ class Recovery:
         loss = 1 << 62
         knows_fronts = self._clean and self._queue_ends is not None
         for queue in self._queues.queues.values():
-            front_lost = bases[0] == 0 and queue.first_file_offset > 0
-            front_lost = front_lost or (not knows_fronts and front_is_lost(queue, bases[0]))
+            front_lost = (bases[0] == 0 or not knows_fronts) and front_is_lost(queue, bases[0])
             if front_lost:
                 log.warning("%r: files before offset %d are missing", queue, queue.first_file_offset)
             if queue.cut_end >= 0 or front_lost:
@@ -358,7 +362,11 @@ class Recovery:
                 self._queues.mark_dirty(queue)
                 self._unwritten += missing
             elif missing > 0:
-                queue.restart_at(end)
+                self._keep_end(queue, end)
+
+    def _keep_end(self, queue: ConsumeQueue, end: int) -> None:
+        queue.keep_end(end)
+        self._queues.mark_dirty(queue)
 
     def _known_ends(self) -> dict[ConsumeQueue, int]:
         """Where queues ended before this recovery, by their own files and `queueEnds`."""
@@ -523,7 +531,9 @@ class Recovery:
             if message.queue_offset == 0:
                 # The topic was deleted and made again: what it was sent since has offsets of its own.
                 queue.restart_at(0)
-            elif not self._undo_jump(queue, message):
+            elif mend_with(queue, message, self._message_at, self._levels) or not self._undo_jump(
+                queue, message
+            ):
                 return
             missing = message.queue_offset - queue.max_offset
         if missing > 0 and not self._jump(queue, message, missing, at_beginning=at_beginning):
@@ -586,9 +596,9 @@ class Recovery:
     def _settle_queues(self) -> None:
         min_physical = self._log.min_offset
         for queue in list(self._queues.queues.values()):
-            if queue.cut_end > queue.max_offset and queue.max_physical <= min_physical:
+            if queue.cut_end > queue.max_offset and queue.max_physical <= min_physical > 0:
                 # All its messages are expired: only the files that were given up knew its end.
-                queue.restart_at(queue.cut_end)
+                self._keep_end(queue, queue.cut_end)
             queue.next_offset = queue.max_offset
             data = queue.read(queue.min_offset, 1, blocking=True)
             if data:

@@ -19,6 +19,8 @@ from store.log_damage import next_sound
 from store.message_codec import FIXED_BYTES, MAGIC_BLANK, MAGIC_V1, MAGIC_V2, frame_of, parse_message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from store.commit_log import CommitLog
     from store.consume_queue import ConsumeQueue
     from store.delay_levels import DelayLevels
@@ -90,6 +92,46 @@ def mend_units(queue: ConsumeQueue, first: int, end: int, commit_log: CommitLog,
         else:
             log.error("%s: the unit at byte %d did not lead to its message, it is mended", *place)
         queue.write_unit(offset, mended)
+
+
+def mend_with(
+    queue: ConsumeQueue,
+    message: StoredMessage,
+    message_at: Callable[[int], StoredMessage | None],
+    levels: DelayLevels,
+) -> bool:
+    """See that the unit of `message` leads to it, where a file has a unit at its offset.
+
+    For recovery, which meets the message in the log.
+
+    Args:
+        message_at: The message at a commit log offset; None when the log is not sound there.
+
+    Returns:
+        False when no file has the unit, or it leads to another message of the same offset.
+
+    Raises:
+        StoreIOError: a file cannot be read or written.
+    """
+    offset = message.queue_offset
+    if not queue.first_file_offset <= offset < min(queue.written_end, queue.max_offset):
+        return False
+    physical, size, _ = queue.unit_at(offset)
+    if (physical, size) != (message.physical_offset, message.size):
+        other = message_at(physical) if size != PADDING_SIZE and physical >= 0 else None
+        if other is not None and (other.topic, other.queue_id, other.queue_offset) == (
+            queue.topic, queue.queue_id, offset,
+        ):  # fmt: skip
+            return False
+        log.error(
+            "%s: the unit at byte %d did not lead to its message, it is mended", *queue.place_of(offset)
+        )
+        queue.write_unit(
+            offset, UNIT.pack(message.physical_offset, message.size, tags_code_of(message, levels))
+        )
+    if offset == queue.max_offset - 1:
+        queue.max_physical = message.physical_offset + message.size
+    return True
 
 
 def first_fitting(queue: ConsumeQueue, end: int, commit_log: CommitLog) -> int:

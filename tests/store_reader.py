@@ -381,10 +381,10 @@ def _offset_table(text: str) -> dict[tuple[str, int], int]:
 def read_offsets(config: Path) -> dict[tuple[str, int], int]:
     """Committed offsets by (``topic@group``, queue id): the saved table with its journal on top.
 
-    The journal is ours: two segments ``consumerOffset.journal.0`` and ``.1`` of a 20-byte header (magic
-    ``OFJ1``, base set u32, sequence u64, CRC-32 of the table's text u32) and records (key length u32, CRC-32
-    of the rest u32, queue id i32, offset i64, key). The segment whose base is the saved table, and the next,
-    hold what is newer.
+    The journal is ours: two segments ``consumerOffset.journal.0`` and ``.1``. Each has two headers of 24
+    bytes, of which one may be void (magic ``OFJ2``, sequence u64, CRC-32 of two texts of the table, CRC-32 of
+    the header before), and records (key length u32, CRC-32 of the rest u32 that begins with the sequence,
+    queue id i32, offset i64, key). The segment that names the saved table, and the next, hold what is newer.
     """
     path = config / "consumerOffset.json"
     text = path.read_text() if path.exists() else ""
@@ -392,24 +392,36 @@ def read_offsets(config: Path) -> dict[tuple[str, int], int]:
     segments = []
     for name in ("consumerOffset.journal.0", "consumerOffset.journal.1"):
         data = (config / name).read_bytes() if (config / name).exists() else b""
-        if len(data) >= 20 and data[:4] == b"OFJ1":
-            has_base, sequence, base = struct.unpack_from(">IQI", data, 4)
-            segments.append((sequence, base if has_base else None, data))
-    going_on = False
-    for _, base, data in sorted(segments, key=lambda segment: segment[0]):
-        going_on = going_on or base == zlib.crc32(text.encode())
-        if going_on:
-            for key, queue_id, offset in _journal_records(data):
+        headers = list(_journal_headers(data))
+        if headers:
+            sequence = max(headers)[0]
+            named = {crc for number, *both in headers if number == sequence for crc in both}
+            segments.append((sequence, named, data))
+    following = -1
+    for sequence, named, data in sorted(segments, key=lambda segment: segment[0]):
+        if zlib.crc32(text.encode()) in named or sequence == following:
+            following = sequence + 1
+            for key, queue_id, offset in _journal_records(data, sequence):
                 table[key, queue_id] = offset
     return table
 
 
-def _journal_records(data: bytes) -> Iterator[tuple[str, int, int]]:
-    at = 20
+def _journal_headers(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Sequence and the CRCs of two tables, of each header that is sound."""
+    for at in (0, 24):
+        header = data[at : at + 24]
+        if len(header) == 24 and header[:4] == b"OFJ2":
+            sequence, saved, to_come, crc = struct.unpack_from(">Q3I", header, 4)
+            if crc == zlib.crc32(header[:20]):
+                yield sequence, saved, to_come
+
+
+def _journal_records(data: bytes, sequence: int) -> Iterator[tuple[str, int, int]]:
+    at = 48
     while at + 20 <= len(data):
         length, crc, queue_id, offset = struct.unpack_from(">IIiq", data, at)
         rest = data[at + 8 : at + 20 + length]
-        if len(rest) < 12 + length or zlib.crc32(rest) != crc:
+        if len(rest) < 12 + length or zlib.crc32(rest, sequence) != crc:
             return
         yield rest[12:].decode(), queue_id, offset
         at += 20 + length

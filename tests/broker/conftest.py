@@ -16,6 +16,7 @@ from remoting.command import RemotingCommand
 from remoting.config import RemotingClientConfig, RemotingServerConfig
 from remoting.server import Transport
 from store import MessageStoreConfig
+from tests.store.conftest import virtual_time  # noqa: F401 - a fixture of these tests too
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

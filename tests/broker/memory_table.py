@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from store import StoreCorruptError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,12 +20,15 @@ class MemoryTable:
     writes: int = 0
     path: str = "memory.json"
 
-    def load(self, accept: Callable[[str], bool] | None = None) -> str | None:
-        if self.text and (accept is None or accept(self.text)):
-            return self.text
-        return None
+    def load(self, fault: Callable[[str], str | None] = lambda _text: None) -> str | None:
+        if not self.text:
+            return None
+        reason = fault(self.text)
+        if reason is not None:
+            raise StoreCorruptError(reason, self.path)
+        return self.text
 
-    def save(self, text: str) -> None:
+    def save(self, text: str, *, before: object = None) -> None:
         self.writes += 1
         self.text = text
 

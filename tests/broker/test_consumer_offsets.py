@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 from memory_table import FakeClock, MemoryTable
 
 from broker.offset_journal import OffsetJournal
 from broker.offsets import NO_OFFSET, ConsumerOffsetManager
 from remoting.json_dialect import loads
-from store import ConfigTable, OsFileSystem
+from store import ConfigTable, OsFileSystem, StoreError
+from tests.simulation.disk import SimulatedDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def make_offsets(file: Any = None, **more: Any) -> ConsumerOffsetManager:
@@ -193,7 +200,8 @@ async def test_a_second_crash_before_the_first_save_of_the_next_start_loses_no_c
     again = on_disk(tmp_path)
     assert again._journal is not None
     again._journal.begin_segment()  # the process is gone before the table is written
-    again._journal.set_base("what never reached the disk")
+    saved = (tmp_path / "config" / "consumerOffset.json").read_text()
+    again._journal.set_bases(saved, "what never reached the disk")
     last = on_disk(tmp_path)
     assert last.query("g", "t", 0) == 5
     assert last.query("g", "t", 1) == 6
@@ -247,3 +255,111 @@ async def test_offsets_are_saved_some_time_after_the_first_change(
     assert file.writes == 1
     assert file.text is not None
     assert loads(file.text)["offsetTable"] == {"t@g": {0: 6}}
+
+
+def on_simulated_disk(disk: SimulatedDisk) -> ConsumerOffsetManager:
+    journal = OffsetJournal("/s/config/consumerOffset.journal", disk)
+    offsets = make_offsets(ConfigTable("/s/config/consumerOffset.json", disk), journal=journal)
+    offsets.load()
+    return offsets
+
+
+def failing_once(operation: str, part: str, *, skip: int = 0) -> Callable[[str, str], int | None]:
+    before = [skip + 1]
+
+    def fails(name: str, path: str) -> int | None:
+        if name != operation or part not in path:
+            return None
+        before[0] -= 1
+        return errno.EIO if before[0] == 0 else None
+
+    return fails
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 4])
+@pytest.mark.parametrize("fails_in", ["consumerOffset.json.bak", "consumerOffset.json"])
+async def test_a_kill_between_two_attempts_to_save_the_table_loses_no_commit(
+    fails_in: str, attempts: int
+) -> None:
+    """The first replaced the table and could not sync its name; the others did not come to replace it."""
+    disk = SimulatedDisk(0)
+    offsets = on_simulated_disk(disk)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    disk.fail = failing_once("sync directory", "config")
+    with pytest.raises(StoreError):
+        await offsets.file.saved()
+    if fails_in == "consumerOffset.json":
+        disk.fail = lambda name, path: errno.EIO if name == "rename" and not path.endswith("bak") else None
+    else:
+        disk.fail = lambda name, path: errno.EIO if name == "sync directory" else None
+    for number in range(attempts):
+        offsets.commit("client", "g", "t", 0, 6 + number)
+        with pytest.raises(StoreError):
+            await offsets.file.saved()
+    offsets.commit("client", "g", "t", 1, 7)
+    disk.fail = None
+    disk.crash(Random(0), "process")
+    again = on_simulated_disk(disk)
+    assert [again.query("g", "t", queue_id) for queue_id in (0, 1)] == [5 + attempts, 7]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+async def test_a_torn_header_loses_no_commit(share: float) -> None:
+    disk = SimulatedDisk(0)
+    disk.partial_write = share
+    offsets = on_simulated_disk(disk)
+    await offsets.file.saved()
+    for number in range(1, 4):
+        offsets.commit("client", "g", "t", 0, number)
+        await offsets.file.saved()
+        offsets.commit("client", "g", "t", 0, 10 + number)
+        disk.fail = failing_once("write", "journal", skip=1)
+        with pytest.raises(StoreError):
+            await offsets.file.saved()
+        disk.fail = None
+    disk.crash(Random(0), "process")
+    assert on_simulated_disk(disk).query("g", "t", 0) == 13
+
+
+async def test_a_segment_that_cannot_be_closed_is_not_overwritten(caplog: pytest.LogCaptureFixture) -> None:
+    disk = SimulatedDisk(0)
+    offsets = on_simulated_disk(disk)
+    await offsets.file.saved()
+    offsets.commit("client", "g", "t", 0, 5)
+    disk.fail = lambda name, path: (
+        errno.EIO if name == "close" or ("json" in path and name != "read") else None
+    )
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await offsets.file.saved()
+    disk.fail = None
+    disk.crash(Random(0), "process")
+    assert on_simulated_disk(disk).query("g", "t", 0) == 5
+    assert "would be lost in a crash" in caplog.text
+
+
+async def test_a_commit_is_no_error_when_the_journal_can_neither_be_written_nor_closed() -> None:
+    disk = SimulatedDisk(0)
+    offsets = on_simulated_disk(disk)
+    await offsets.file.saved()
+    disk.fail = lambda name, path: errno.EIO if "journal" in path else None
+    offsets.commit("client", "g", "t", 0, 5)
+    assert offsets.query("g", "t", 0) == 5
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_records_of_an_older_segment_do_not_come_back_behind_a_new_header(seed: int) -> None:
+    disk = SimulatedDisk(seed)
+    offsets = on_simulated_disk(disk)
+    await offsets.file.saved()
+    disk.sync_directory("/s")
+    disk.sync_directory("/")
+    for offset in (5, 6, 7):
+        offsets.commit("client", "g", "t", 0, offset)
+        for path in disk.paths():
+            if "journal" in path:
+                disk.open(path).fdatasync()
+        await offsets.file.saved()
+    disk.crash(Random(seed), "power")
+    assert on_simulated_disk(disk).query("g", "t", 0) == 7

@@ -26,7 +26,7 @@ class FailingTable(MemoryTable):
     failures: int = 1
     written: trio.Event = attrs.field(factory=trio.Event)
 
-    def save(self, text: str) -> None:
+    def save(self, text: str, *, before: object = None) -> None:
         if self.failures:
             self.failures -= 1
             raise StoreError("no space left", "memory.json")
@@ -93,10 +93,10 @@ def test_a_file_that_is_no_json_gives_way_to_its_backup(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text('{"a":')
     (tmp_path / "table.json.bak").write_text('{"a":7}')
-    assert make(ConfigTable(str(path)), {}).load() == {"a": 7}
+    assert make(ConfigTable(str(path)), {}).load(dict) == {"a": 7}
     path.write_text('{"a":8}')
-    assert make(ConfigTable(str(path)), {}).load() == {"a": 8}
+    assert make(ConfigTable(str(path)), {}).load(dict) == {"a": 8}
 
 
 def test_no_file_is_no_table(tmp_path: Path) -> None:
-    assert make(ConfigTable(str(tmp_path / "none.json")), {}).load() is None
+    assert make(ConfigTable(str(tmp_path / "none.json")), {}).load(dict) is None

@@ -214,6 +214,8 @@ def test_a_batch_is_stored_as_single_messages_in_a_row(rig: Rig) -> None:
         ("T", batch_body()[:-1], ""),
         ("T", batch_body() + b"\x00" * 3, ""),
         ("T", b"\x7f" * 40, ""),
+        ("T", encode_batch([BatchItem(0, b"0", b""), BatchItem(0, b"1", b"TAGS\x01A\x02\0")]), ""),
+        pytest.param("T", batch_body(5000), "", id="more than a file of the log can hold"),
     ],
 )
 def test_a_batch_is_refused_whole(rig: Rig, topic: str, body: bytes, outer: str) -> None:

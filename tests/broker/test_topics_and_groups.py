@@ -223,7 +223,7 @@ async def test_groups_are_read_back_from_their_file() -> None:
 
 
 def test_what_is_forbidden_is_known_by_bit() -> None:
-    groups = make_groups(MemoryTable('{"forbiddenTable":{"g":{"t":2}}}'))
+    groups = make_groups(MemoryTable('{"subscriptionGroupTable":{},"forbiddenTable":{"g":{"t":2}}}'))
     groups.load()
     assert groups.forbidden("g", "t", 1)
     assert not groups.forbidden("g", "t", 0)

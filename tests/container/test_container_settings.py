@@ -86,3 +86,12 @@ def test_no_update_keeps_the_process_from_starting_again(tmp_path: Path, text: s
     with pytest.raises(ConfigError, match=wrong):
         configuration.update(text.encode())
     assert served.read_text() == "listenPort=20811\nembeddedNamesrv=true\n"
+
+
+def test_a_malformed_name_server_address_is_refused_with_the_line_that_it_stands_in(tmp_path: Path) -> None:
+    path = tmp_path / "container.conf"
+    path.write_text("listenPort=10811\nnamesrvAddr=127.0.0.\n")
+    with pytest.raises(BootRefusedError, match=rf"^{path}:2: The Name Server Address\[127\.0\.0\.\] illegal"):
+        read_settings(path, environ={})
+    with pytest.raises(BootRefusedError, match=r"^The Name Server Address\[x\] illegal"):
+        read_settings(path, namesrv_addr="x", environ={})

@@ -110,6 +110,20 @@ def _directory(path: Path, _random: Random) -> Damage:
     return Damage("directory", (path,), "a directory in its place", ((0, size),))
 
 
+def _denied(path: Path, _random: Random) -> Damage:
+    """For a disk that asks for permissions: root does not."""
+    path.chmod(0)
+    return Damage("denied", (path,), "no permission")
+
+
+def _loop(path: Path, _random: Random) -> Damage:
+    """What nobody can open, root neither."""
+    size = path.stat().st_size
+    path.unlink()
+    path.symlink_to(path)
+    return Damage("loop", (path,), "a link to itself", ((0, size),))
+
+
 KINDS: dict[str, Callable[[Path, Random], Damage]] = {
     "flip": _flip,
     "flip_written": _flip_written,
@@ -121,6 +135,8 @@ KINDS: dict[str, Callable[[Path, Random], Damage]] = {
     "replace": _replace,
     "remove": _remove,
     "directory": _directory,
+    "denied": _denied,
+    "loop": _loop,
 }
 _WEIGHTS = {"flip": 3, "flip_written": 8, "zero_pages": 3, "garble": 4, "cut": 3}
 _NEED_BYTES = ("flip", "flip_written", "zero_pages", "garble", "cut", "replace")

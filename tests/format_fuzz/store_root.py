@@ -10,7 +10,6 @@ Whatever happened to a file, a store either says which file is wrong and refuses
 
 from __future__ import annotations
 
-import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,18 @@ from store import (
     Message,
     MessageStore,
     MessageStoreConfig,
-    OsFileSystem,
     StoreError,
     StoreIOError,
 )
-from store.message_codec import frame_of, parse_message
+from store.message_codec import frame_of
 from tests.format_fuzz.damage import do_damage
+from tests.format_fuzz.outcome import FuzzError, QuickDisk, Said
+from tests.store_reader import UnsoundError, parse_message
 
 if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from store import StoreFile
     from tests.format_fuzz.damage import Damage
 
 START_MS = 1_700_000_000_000
@@ -41,48 +40,7 @@ LOG_FILE_BYTES = 4096
 COUNT = 90
 LONG_TOPIC = "L" * 200
 KINDS = ("clean", "killed", "aged", "aged-killed")
-_MOST_OPERATIONS = 50_000
 _HOSTS = (encode_host("10.1.2.3", 4567), encode_host("2001:db8::1", 4567))
-
-
-class StoreFuzzError(AssertionError):
-    """A store made something of damage that it must not."""
-
-
-class QuickDisk(OsFileSystem):
-    """Syncs nothing, as nothing here loses power, and ends what would never end."""
-
-    def __init__(self) -> None:
-        self.operations = 0
-
-    def count(self) -> None:
-        self.operations += 1
-        if self.operations > _MOST_OPERATIONS:
-            raise StoreFuzzError(f"more than {_MOST_OPERATIONS} operations")
-
-    def open(self, path: str, *, create: bool = False, writable: bool = True) -> Any:
-        self.count()
-        return _QuickFile(self, super().open(path, create=create, writable=writable))
-
-    def sync_directory(self, path: str) -> None:
-        """Does nothing."""
-
-
-class _QuickFile:
-    def __init__(self, disk: QuickDisk, inner: StoreFile) -> None:
-        self._disk = disk
-        self._inner = inner
-        self.path = inner.path
-
-    def fdatasync(self) -> None:
-        """Does nothing."""
-
-    def pread(self, size: int, offset: int) -> bytes:
-        self._disk.count()
-        return self._inner.pread(size, offset)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def make_store(root: Path, now_ms: int = START_MS + 3_600_000) -> MessageStore:
@@ -199,17 +157,6 @@ def _message(number: int) -> Message:
     )
 
 
-class _Said(logging.Handler):
-    """Keeps what the store says."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 def trial(template: Template, directory: Path, random: Random, part: str = "") -> str:
     """Damage a copy of `template` in `directory` and open it.
 
@@ -220,28 +167,23 @@ def trial(template: Template, directory: Path, random: Random, part: str = "") -
         What was done and what came of it.
 
     Raises:
-        StoreFuzzError: something that must not happen did.
+        FuzzError: something that must not happen did.
     """
     root = directory / "store"
     if root.exists():
         shutil.rmtree(root)
     shutil.copytree(template.root, root)
-    files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "lock")
+    files = sorted(path for path in root.rglob("*") if path.is_file())
     chosen = [path for path in files if str(path.relative_to(root)).startswith(part)] or files
     damage = do_damage(chosen, random)
-    said = _Said()
-    log = logging.getLogger("rocketmq.store")
-    log.addHandler(said)
-    try:
-        return f"{damage}: {_outcome(template, root, damage, said)}"
-    except Exception as error:
-        lines = "".join(f"\n  said: {line}" for line in said.lines)
-        raise StoreFuzzError(f"{damage}: {type(error).__name__}: {error}{lines}") from error
-    finally:
-        log.removeHandler(said)
+    with Said("rocketmq.store") as said:
+        try:
+            return f"{damage}: {_outcome(template, root, damage, said)}"
+        except Exception as error:
+            raise FuzzError(f"{damage}: {type(error).__name__}: {error}{said}") from error
 
 
-def _outcome(template: Template, root: Path, damage: Damage, said: _Said) -> str:
+def _outcome(template: Template, root: Path, damage: Damage, said: Said) -> str:
     store = make_store(root)
     try:
         store.reserve()
@@ -249,9 +191,9 @@ def _outcome(template: Template, root: Path, damage: Damage, said: _Said) -> str
     except StoreError as error:
         _close(store)
         if not any(path.name in str(error) or _is_missing(path, str(error)) for path in damage.paths):
-            raise StoreFuzzError(f"refused without the name of the file: {error}") from error
-        if isinstance(error, StoreIOError) and damage.kind != "directory":
-            raise StoreFuzzError(f"an error of the disk where there was none: {error}") from error
+            raise FuzzError(f"refused without the name of the file: {error}") from error
+        if isinstance(error, StoreIOError) and damage.kind not in ("directory", "denied", "loop"):
+            raise FuzzError(f"an error of the disk where there was none: {error}") from error
         return f"refused: {error}"
     except BaseException:
         _close(store)
@@ -268,13 +210,13 @@ def _outcome(template: Template, root: Path, damage: Damage, said: _Said) -> str
         again.load()
         report = again.recovery
         if report is None or not report.clean:
-            raise StoreFuzzError("no clean stop after it")
+            raise FuzzError("no clean stop after it")
         second = _readable(again, template, damage)
         if first != second:
-            raise StoreFuzzError(f"not the same after the next stop: {_difference(first, second)}")
+            raise FuzzError(f"not the same after the next stop: {_difference(first, second)}")
         for (topic, queue_id), end in ends.items():
             if again.max_offset(topic, queue_id) != end:
-                raise StoreFuzzError(f"{topic}-{queue_id} ends elsewhere after the next stop")
+                raise FuzzError(f"{topic}-{queue_id} ends elsewhere after the next stop")
     finally:
         _close(again)
     return f"recovered without {lost} messages" if lost else "recovered"
@@ -299,7 +241,7 @@ def _readable(store: MessageStore, template: Template, damage: Damage) -> dict[t
     """Every undamaged message that a consumer gets, by topic, queue and offset.
 
     Raises:
-        StoreFuzzError: it gets what is no message.
+        FuzzError: it gets what is no message.
     """
     found: dict[tuple[str, int, int], bytes] = {}
     for topic, queue_id in sorted(_queues(template)):
@@ -307,7 +249,7 @@ def _readable(store: MessageStore, template: Template, damage: Damage) -> dict[t
         while 0 <= offset < store.max_offset(topic, queue_id):
             result = store._reader.get(topic, queue_id, offset, 32, 1 << 20, None, blocking=True)
             if result is None or result.next_begin_offset <= offset:
-                raise StoreFuzzError(f"a reader of {topic}-{queue_id} cannot go on from {offset}: {result}")
+                raise FuzzError(f"a reader of {topic}-{queue_id} cannot go on from {offset}: {result}")
             for buffer in result.buffers:
                 at = 0
                 while at < len(buffer):
@@ -319,18 +261,18 @@ def _readable(store: MessageStore, template: Template, damage: Damage) -> dict[t
                     message = decode_message(bytes(buffer), at)
                     key = message.topic, message.queue_id, message.queue_offset
                     if key[:2] != (topic, queue_id) or key in found or not offset <= key[2]:
-                        raise StoreFuzzError(f"a reader of {topic}-{queue_id} at {offset} gets {key}")
+                        raise FuzzError(f"a reader of {topic}-{queue_id} at {offset} gets {key}")
                     found[key] = message.body
                     at += size
             offset = result.next_begin_offset
     return found
 
 
-def _check_content(store: MessageStore, template: Template, damage: Damage, said: _Said) -> int:
+def _check_content(store: MessageStore, template: Template, damage: Damage, said: Said) -> int:
     """How many messages are lost.
 
     Raises:
-        StoreFuzzError: one that must not be.
+        FuzzError: one that must not be.
     """
     expected = {
         (each.topic, each.queue_id, each.queue_offset): each
@@ -341,24 +283,30 @@ def _check_content(store: MessageStore, template: Template, damage: Damage, said
     damaged = {key for key, each in expected.items() if _is_hit(each.physical, each.size, damage)}
     for key, body in bodies.items():
         if key not in expected or expected[key].body != body:
-            raise StoreFuzzError(f"{key} was never written so")
+            raise FuzzError(f"{key} was never written so")
     missing = expected.keys() - bodies.keys()
     if damage.kind == "remove" and damage.paths[0].name == f"{template.min_physical:020d}":
         said.lines.append(f"{damage.paths[0]}: as if it had expired")
     if template.durable < template.tail:  # behind it a record that is not sound is the end of the log
-        first = _first_byte(template, damage)
-        damaged |= {key for key, each in expected.items() if each.physical >= max(first, template.durable)}
+        durable = 0 if any(path.name == "checkpoint" for path in damage.paths) else template.durable
+        first = max(_first_byte(template, damage), durable)
+        damaged |= {key for key, each in expected.items() if each.physical >= first}
+    start = 0 if store.recovery is None else store.recovery.start
+    for key, each in expected.items():
+        is_read = each.physical >= start and _is_hit(each.physical, each.size, damage)
+        if is_read and _is_consumable(store, each) and not _still_sound(each, damage):
+            raise FuzzError(f"{key} is handed out, which recovery has read and is not sound")
     missing = {key for key in missing if not _is_consumable(store, expected[key])}
     if missing - damaged:
-        raise StoreFuzzError(f"lost without need: {sorted(missing - damaged)[:5]}")
+        raise FuzzError(f"lost without need: {sorted(missing - damaged)[:5]}")
     missing = {key for key in missing if not _still_sound(expected[key], damage)}
     names = {str(path.parent) for path in damage.paths} | {repr(topic) for topic, _, _ in missing}
     if missing and not any(name in line for name in names for line in said.lines):
-        raise StoreFuzzError(f"lost without a word: {sorted(missing)[:5]}")
+        raise FuzzError(f"lost without a word: {sorted(missing)[:5]}")
     if not _is_index_content(damage):
         for key, each in expected.items():
             if key in bodies and key not in damaged and not _found_by_key(store, each):
-                raise StoreFuzzError(f"{each.key} at {each.physical} is not found by its key")
+                raise FuzzError(f"{each.key} at {each.physical} is not found by its key")
     for topic, queue_id in sorted(_queues(template)):
         taken = [offset for name, number, offset in expected if (name, number) == (topic, queue_id)]
         number = COUNT + queue_id
@@ -366,9 +314,9 @@ def _check_content(store: MessageStore, template: Template, damage: Damage, said
         message.topic, message.queue_id = topic, queue_id
         [result] = store.put([message])
         if result.status.name != "PUT_OK":
-            raise StoreFuzzError(f"{topic}-{queue_id} takes no message: {result.status.name}")
+            raise FuzzError(f"{topic}-{queue_id} takes no message: {result.status.name}")
         if taken and result.queue_offset <= max(taken) and (topic, queue_id, max(taken)) not in damaged:
-            raise StoreFuzzError(f"offset {result.queue_offset} of {topic}-{queue_id} is used again")
+            raise FuzzError(f"offset {result.queue_offset} of {topic}-{queue_id} is used again")
     return len(missing)
 
 
@@ -391,11 +339,14 @@ def _first_byte(template: Template, damage: Damage) -> int:
 def _still_sound(each: Stored, damage: Damage) -> bool:
     """Whether only bytes of the message were damaged that its checksum does not cover."""
     base = each.physical - each.physical % LOG_FILE_BYTES
-    [path] = [path for path in damage.paths if path.name == f"{base:020d}"] or [None]
+    path = next((path for path in damage.paths if path.name == f"{base:020d}"), None)
     if path is None or not path.is_file() or not _is_hit(each.physical, each.size, damage):
         return False
     record = path.read_bytes()[each.physical - base :][: each.size]
-    return parse_message(record, 0, each.physical) is not None
+    try:
+        return parse_message(record).physical == each.physical
+    except UnsoundError:
+        return False
 
 
 def _is_consumable(store: MessageStore, each: Stored) -> bool:

@@ -1,35 +1,50 @@
-"""Damage of every kind to every file of a store: recovered, or refused with the file named.
+"""Damage of every kind to every file of a store, of a broker and of a name server.
 
-More of the same: `python -m tests.format_fuzz --seeds N`.
+Recovered, or refused with the file named. More of the same: `python -m tests.format_fuzz --seeds N`.
 """
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.format_fuzz.store_root import KINDS, make_template, trial
+from tests.format_fuzz import store_root
+from tests.format_fuzz.kinds import KINDS, STORE_KINDS, Fuzz
+from tests.format_fuzz.outcome import FuzzError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.format_fuzz.store_root import Template
-
-SEEDS = 40
-PARTS = ("commitlog", "consumequeue", "index", "checkpoint", "queueEnds", "abort", "config", "")
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def template(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Template]:
-    return request.param, make_template(tmp_path_factory.mktemp("template") / "store", request.param)
+SEEDS = 25
+SEEDS_OF_SMALL_FILES = 60
+CASES = [
+    *((kind, part, SEEDS) for kind in STORE_KINDS for part in ("commitlog", "consumequeue", "index", "")),
+    *((kind, "", SEEDS_OF_SMALL_FILES) for kind in KINDS if kind not in STORE_KINDS),
+]
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_damage_is_mended_or_named(template: tuple[str, Template], tmp_path: Path, part: str) -> None:
-    kind, store = template
-    outcomes = [trial(store, tmp_path, Random(f"{kind} {seed}"), part) for seed in range(SEEDS)]
-    assert len(outcomes) == SEEDS
+@pytest.fixture(scope="module")
+def fuzzes() -> dict[str, Fuzz]:
+    return {}
+
+
+@pytest.mark.parametrize(("kind", "part", "seeds"), CASES)
+def test_damage_is_mended_or_named(
+    fuzzes: dict[str, Fuzz], tmp_path_factory: pytest.TempPathFactory, kind: str, part: str, seeds: int
+) -> None:
+    if kind not in fuzzes:
+        fuzzes[kind] = Fuzz(kind, tmp_path_factory.mktemp("fuzz") / kind)
+    for seed in range(seeds):
+        fuzzes[kind].trial(seed, part)
+
+
+def test_a_failure_says_how_it_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fuzz = Fuzz("clean", tmp_path / "clean")
+
+    def fail(*_: object) -> str:
+        raise FuzzError("lost")
+
+    monkeypatch.setattr(store_root, "_outcome", fail)
+    with pytest.raises(FuzzError, match=r"--kind clean --first 7 --seeds 1 --part index$"):
+        fuzz.trial(7, "index")

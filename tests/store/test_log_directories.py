@@ -232,6 +232,30 @@ def test_a_file_that_was_only_begun_is_begun_elsewhere(tmp_path: Path) -> None:
         assert bodies(store) == [b"body-0", bytes([1]) * 3500, bytes([2]) * 3500]
 
 
+def test_a_file_that_a_failed_write_left_short_is_not_left_so(tmp_path: Path) -> None:
+    """What the write left cannot be cleared: the file has its size again before the log goes on elsewhere."""
+    disk = SizedDisk()
+    listed = paths(tmp_path, "a", "b")
+    with open_store(tmp_path / "root", files=disk, store_path_commit_log=listed) as store:
+        put_ok(store, message(0))
+        truncates = [0]
+
+        def fails(name: str, path: str, size: int) -> None:
+            if "/a/" in path and name == "pwrite" and size > 8:
+                failing("pwrite", "/a/", errno.EIO if not truncates[0] else errno.ENOSPC)(name, path, size)
+            if "/a/" in path and name == "truncate":
+                truncates[0] += 1
+                if truncates[0] % 2 == 0:
+                    failing("truncate", "/a/", errno.ENOSPC)(name, path, size)
+
+        disk.hook = fails
+        statuses = [result.status.name for each in range(2) for result in store.put([message(1 + each)])]
+        disk.hook = lambda *_: None
+        assert "PUT_OK" not in statuses
+    with open_store(tmp_path / "root", files=disk, store_path_commit_log=listed) as store:
+        assert bodies(store) == [b"body-0"]
+
+
 def test_messages_are_refused_when_no_directory_has_space(tmp_path: Path) -> None:
     disk = SizedDisk()
     listed = paths(tmp_path, "a", "b")

@@ -225,6 +225,35 @@ def test_a_failure_in_the_second_file_keeps_what_the_first_took(tmp_path: Path) 
         assert len(bodies(store)) == 3
 
 
+@pytest.mark.parametrize("first", range(5))
+def test_what_belongs_together_goes_into_one_file_or_nowhere(tmp_path: Path, first: int) -> None:
+    """Four messages, of which a file of 4096 bytes holds two; `first` and the next are one batch."""
+    disk = FaultyDisk()
+    with open_store(tmp_path, files=disk) as store:
+        messages = [message(i, body=bytes(1500) + b"%d" % i) for i in range(6)]
+        disk.hook = failing("create", f"commitlog/{4096:020d}", errno.EACCES)
+        results = store.put(messages, [(first, 2)])
+        stored = 1 if first == 1 else 2
+        assert statuses(results) == ["PUT_OK"] * stored + ["CREATE_MAPPED_FILE_FAILED"] * (6 - stored)
+        disk.hook = lambda *_: None
+        results += put_ok(store, *messages[stored:])
+        offsets = [result.queue_offset for result in results if result.status is PutStatus.PUT_OK]
+        assert offsets == list(range(6))
+        assert [body[-1:] for body in bodies(store)] == [b"%d" % number for number in range(6)]
+    with open_store(tmp_path) as store:
+        assert len(bodies(store)) == 6
+
+
+def test_what_no_file_can_hold_goes_into_several(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        put_ok(store, message(0))
+        results = store.put([message(i, body=bytes(1500)) for i in range(7)], [(1, 5)])
+        assert statuses(results) == ["PUT_OK"] * 7
+        assert [result.queue_offset for result in results] == list(range(1, 8))
+        assert results[1].physical_offset == 4096, "it is tried in a file of its own first"
+        assert len(bodies(store)) == 8
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_the_next_file_cannot_be_created(tmp_path: Path, number: int) -> None:
     disk = FaultyDisk()

@@ -12,7 +12,8 @@ import pytest
 from store_kit import SizedDisk, closed, failing, message, open_store, opened, put_ok
 
 from configuration import ConfigError
-from store.quota_consent import Purge, ShareInForce, decide_consent
+from store import OsFileSystem
+from store.quota_consent import Purge, PurgeConsent, ShareInForce, decide_consent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,3 +252,17 @@ def test_a_memory_that_cannot_be_written_is_tried_again(
 def test_contradicting_shares_start_no_store(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="quotaPercentForDiskPartition"):
         opened(tmp_path, quota_percent_for_disk_partition=0.5, replicas_per_disk_partition=3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"share":7', "[]", '{"share":"x","confirmedShare":null}', '{"share":7,"confirmedShare":null}', "NaN"],
+)
+def test_a_damaged_share_in_force_asks_again_and_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    path = tmp_path / "diskShare.json"
+    path.write_text(text)
+    assert PurgeConsent(str(path), OsFileSystem()).waits(0.5, Purge(1, 4096), confirmed=False)
+    assert caplog.messages[0].startswith(f"{path}: is no share: ")
+    assert caplog.messages[0].endswith("a share that would delete data asks again")

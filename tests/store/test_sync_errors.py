@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from store.mapped_files import LogFile
 
 ROOT = "/s"
 NO_SYNC = [errno.EIO, errno.ENOSPC, errno.EDQUOT]
@@ -138,18 +137,18 @@ async def test_a_sync_that_nobody_waits_for_any_more_is_believed_when_it_fails(
 
     disk.hook = first_fails
     answers: list[PutStatus] = []
-    unflushed_files = store._log.unflushed_files
+    flush = store._flush.flush
 
-    def last_flush(upto: int) -> list[LogFile]:
+    async def last_flush() -> None:
         may_fail.set()
-        return unflushed_files(upto)
+        await flush()
 
     async def stop_in_the_midst_of_it() -> None:
         async with running(store):
             [result] = put_ok(store, message())
             store.when_durable(result.end_offset, answers.append)
             await trio.to_thread.run_sync(entered.wait, 10)
-            monkeypatch.setattr(store._log, "unflushed_files", last_flush)
+            monkeypatch.setattr(store._flush, "flush", last_flush)
 
     with pytest.raises(BaseExceptionGroup):
         await stop_in_the_midst_of_it()
