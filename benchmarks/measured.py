@@ -1,7 +1,8 @@
-"""What the operating system says about a process."""
+"""What the operating system says about a process, and what is made of measurements."""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.interop.processes import ChildProcess
 
-__all__ = ["Footprint", "footprint", "machine"]
+__all__ = ["Footprint", "footprint", "machine", "percentile"]
 
 
 @attrs.frozen
@@ -53,7 +54,14 @@ def footprint(child: ChildProcess) -> Footprint:
 def machine() -> dict[str, object]:
     """What a figure must be read with."""
     return {
+        "python": platform.python_version(),
         "cores": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "load_average": psutil.getloadavg()[0],
     }
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` of `values` do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -28,7 +28,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measured import machine
+from benchmarks.measured import machine, percentile
 from tests.interop.processes import ChildProcess, ProcessError
 from tests.interop.wire import ask_raw
 from tests.send_fields import send_fields
@@ -54,12 +54,6 @@ class Stretch:
     late: int
     deaths: int
     recoveries: list[float]
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value that `share` of `values` do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def send_steadily(connection: socket.socket, rate: float, seconds: float) -> tuple[list[float], int]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import logging
 import os
 import sys
@@ -35,7 +34,7 @@ from remoting.errors import RemotingError
 from remoting.protocol.request_code import RequestCode
 from store import OsFileSystem, StoreIOError
 from tools.broker_garbage import BrokerGarbage
-from tools.process import GC_THRESHOLDS, settle_garbage
+from tools.process import settle_garbage, tune_interpreter
 
 if TYPE_CHECKING:
     from container import BrokerContainer, InnerBroker
@@ -226,7 +225,7 @@ async def _within(scope: trio.CancelScope, run: Any) -> None:
 @click.option("--file-size", default=1024, help="MiB of one of its files.")
 @click.option("--switch-interval", type=float, help="Milliseconds, see sys.setswitchinterval.")
 def main(directory: Path, size: int, file_size: int, switch_interval: float | None) -> None:
-    gc.set_threshold(*GC_THRESHOLDS)
+    tune_interpreter()
     logging.getLogger("rocketmq").addHandler(logging.NullHandler())
     if switch_interval is not None:
         sys.setswitchinterval(switch_interval / 1000)

@@ -63,6 +63,7 @@ class WriteBehind:
         flushed_timestamp: Store timestamp up to which the log is on the device, ms.
         dispatched_timestamp: Store timestamp of the newest dispatched message, ms.
         dispatched_upto: Commit log offset before which every message is dispatched.
+        next_log_file_begins: See `MessageIndex.complete_until`; may wait.
         on_no_space: Called in the event loop when the disk has no room.
 
     Attributes:
@@ -81,6 +82,7 @@ class WriteBehind:
         flushed_timestamp: Callable[[], int],
         dispatched_timestamp: Callable[[], int],
         dispatched_upto: Callable[[], int],
+        next_log_file_begins: Callable[[int], int],
         on_no_space: Callable[[], None],
     ) -> None:
         self._queues = queues
@@ -91,6 +93,7 @@ class WriteBehind:
         self._flushed_timestamp = flushed_timestamp
         self._dispatched_timestamp = dispatched_timestamp
         self._dispatched_upto = dispatched_upto
+        self._next_log_file_begins = next_log_file_begins
         self._on_no_space = on_no_space
         self.lock = threading.Lock()
         self._passing = trio.Lock()
@@ -322,7 +325,7 @@ class WriteBehind:
         with self.lock, self._distrust_failed_sync():
             self._queues.sync()
             if self._index is not None:
-                index_timestamp = self._index.complete_until
+                index_timestamp = self._index.complete_until(self._next_log_file_begins)
                 self._index.sync()
         old = self.checkpoint
         self.checkpoint = attrs.evolve(
