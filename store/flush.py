@@ -2,9 +2,8 @@
 
 ASYNC_FLUSH: a pass after ``flushIntervalCommitLog`` if enough pages are dirty, and
 after ``flushCommitLogThoroughInterval`` in any case. SYNC_FLUSH: one ``fdatasync`` after
-the other as long as something is dirty; whoever appended meanwhile shares the next one,
-and so does who comes back within a moment with an answer of the last one. With nothing
-dirty the service sleeps. The sync runs in a worker thread.
+the other as long as something is dirty; whoever appended meanwhile shares the next one.
+With nothing dirty the service sleeps. The sync runs in a worker thread.
 
 A sync that failed, for whatever reason (no room included), ends the store: nothing is acknowledged any
 more, no sync is tried again, ``abort`` stays and says why (`store.checkpoint`).
@@ -35,14 +34,6 @@ log = logging.getLogger("rocketmq.store")
 
 _PAGE_BYTES = 4096
 _FINAL_FLUSH_S = 30.0
-
-# Of a sync's time: so long its producers may take for their next messages. A wait is of use only if it is
-# shorter than the sync that it saves, and the event loop counts in milliseconds.
-_RETURN_SHARE = 0.25
-_SHORTEST_RETURN_S = 0.001
-# Of the bytes that were under way at the last sync: with so many there is nobody to wait for. Not all,
-# because messages differ in size.
-_RETURNED_SHARE = 0.75
 
 
 @attrs.frozen
@@ -82,8 +73,6 @@ class FlushService:
         self._waiters: deque[tuple[int, float, Callable[[PutStatus], None]]] = deque()
         self._has_waiters = trio.Event()
         self._last_flush = 0.0
-        self._sync_seconds = 0.0
-        self._under_way_bytes = 0
         self._flushes = 0
         self._timeouts = 0
         self.flushed_timestamp = 0
@@ -145,9 +134,7 @@ class FlushService:
             if self._log.flushed >= self._log.tail:
                 self._dirty = trio.Event()
                 await self._dirty.wait()
-            if self._sync:
-                await self._wait_for_return()
-            else:
+            if not self._sync:
                 await self._wait_for_enough()
             await self.flush()
 
@@ -163,23 +150,6 @@ class FlushService:
             )
             self._enough_at = None
 
-    async def _wait_for_return(self) -> None:
-        """Let those whom the last sync answered share the next one, if they are quick.
-
-        Producers that wait for each answer would part into two groups, of which each waits for the sync of
-        the other, then for its own: a sync would carry half of them. After a pause nobody waits here, and a
-        producer alone never does.
-        """
-        moment_s = self._sync_seconds * _RETURN_SHARE
-        wanted = self._log.flushed + int(self._under_way_bytes * _RETURNED_SHARE)
-        if moment_s < _SHORTEST_RETURN_S or self._log.tail >= wanted:
-            return
-        self._enough = trio.Event()
-        self._enough_at = wanted
-        with trio.move_on_at(self._last_flush + moment_s):
-            await self._enough.wait()
-        self._enough_at = None
-
     async def flush(self) -> None:
         """Make everything that is in the log now durable.
 
@@ -192,14 +162,11 @@ class FlushService:
         if upto <= self._log.flushed:
             return
         timestamp = self._last_store_timestamp()
-        began, flushed = trio.current_time(), self._log.flushed
         try:
             await in_service_thread(self._log.sync, self._log.unflushed_files(upto), abandon_on_cancel=True)
         except StoreError as error:
             self._fail(error)
             raise
-        self._sync_seconds = trio.current_time() - began
-        self._under_way_bytes = self._log.tail - flushed
         self.durable_upto(upto, timestamp)
 
     def durable_upto(self, upto: int, timestamp: int) -> None:

@@ -15,12 +15,13 @@ from tests.interop.processes import ChildProcess, ProcessError, free_port, free_
 from tests.interop.wire import wait_until_registered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.interop.peers import JavaPeer
 
 __all__ = [
     "CONTAINER_LAUNCHER",
+    "REPOSITORY",
     "Cluster",
     "JavaCluster",
     "OurCluster",
@@ -56,6 +57,10 @@ class Cluster(Protocol):
     @property
     def broker_process(self) -> ChildProcess:
         """The process that runs the broker."""
+
+    @property
+    def processes(self) -> list[ChildProcess]:
+        """All that were started and not closed."""
 
     def start(self) -> None:
         """Starts what does not run; returns when the broker is registered.
@@ -154,7 +159,10 @@ class OurCluster:
     Args:
         home: HOME of the process and parent of the store.
         name_server: An own name server outside; without it the container embeds one.
+        port: Where the broker listens, one that `free_port_pair` gave; without it another one.
         settings: Further keys of the broker's file.
+        environment: Further environment variables of the process.
+        command: What runs the container; the launcher in `bin` unless it says otherwise.
     """
 
     name = "DefaultCluster"
@@ -166,15 +174,20 @@ class OurCluster:
         name_server: str | None = None,
         broker_name: str = "broker-a",
         store: Path | None = None,
+        port: int | None = None,
         settings: Mapping[str, object] | None = None,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (str(CONTAINER_LAUNCHER),),
     ) -> None:
         self.home = home
+        self._command = command
+        self._environment = our_environment(home) | dict(environment or {})
         self.broker_name = broker_name
         self.store = store or home / "store"
         self._embeds = name_server is None
         name_server_port = free_port()
         self.name_server = name_server or f"127.0.0.1:{name_server_port}"
-        container_port, broker_port = free_port_pair(), free_port_pair()
+        container_port, broker_port = free_port_pair(), port or free_port_pair()
         self.container_address = f"127.0.0.1:{container_port}"
         self.broker_address = f"127.0.0.1:{broker_port}"
         broker_file = write_properties(
@@ -196,6 +209,8 @@ class OurCluster:
         }
         if self._embeds:
             container["embeddedNamesrvListenPort"] = name_server_port
+        if settings and "bindAddress" in settings:  # brokers listen where their container does
+            container["bindAddress"] = settings["bindAddress"]
         self._file = write_properties(home / "broker-container.conf", container)
         self._process: ChildProcess | None = None
 
@@ -204,16 +219,20 @@ class OurCluster:
         assert self._process is not None
         return self._process
 
+    @property
+    def processes(self) -> list[ChildProcess]:
+        return [] if self._process is None else [self._process]
+
     def start(self) -> None:
         if self._process is not None and self._process.running:
             return
-        if not CONTAINER_LAUNCHER.exists():
-            raise ProcessError(f"{CONTAINER_LAUNCHER} is missing")
+        if not Path(self._command[0]).exists():
+            raise ProcessError(f"{self._command[0]} is missing")
         self._process = ChildProcess(
             "mqbrokercontainer",
-            [str(CONTAINER_LAUNCHER), "-c", str(self._file)],
+            [*self._command, "-c", str(self._file)],
             log_dir=self.home,
-            env=our_environment(self.home),
+            env=self._environment,
             cwd=self.home,
         )
         wait_for_port(
@@ -242,7 +261,9 @@ class JavaCluster:
     """Java's name server and broker, or only the broker when `name_server` is given.
 
     Args:
+        port: Where the broker listens, one that `free_port_pair` gave; without it another one.
         heap: Heap options of the broker.
+        tls: Whether the broker takes TLS connections; making its certificate is half of its start.
         short: Tune the JVMs for a short life; benchmarks say False.
     """
 
@@ -256,19 +277,21 @@ class JavaCluster:
         name_server: str | None = None,
         broker_name: str = "broker-a",
         store: Path | None = None,
+        port: int | None = None,
         settings: Mapping[str, object] | None = None,
         heap: tuple[str, ...] = ("-Xms256m", "-Xmx512m"),
+        tls: bool = True,
         short: bool = True,
     ) -> None:
         self._peer = peer
         self.home = home
         self.broker_name = broker_name
         self.store = store or home / "store"
-        self._heap = heap
+        self._heap = heap if tls else (*heap, "-Dtls.server.mode=disabled")
         self._short = short
         self._name_server_port = None if name_server else free_port()
         self.name_server = name_server or f"127.0.0.1:{self._name_server_port}"
-        port = free_port_pair()
+        port = port or free_port_pair()
         self.broker_address = f"127.0.0.1:{port}"
         self._settings = broker_settings(
             cluster=self.name, name=broker_name, port=port, store=self.store, name_server=self.name_server
@@ -280,6 +303,10 @@ class JavaCluster:
     def broker_process(self) -> ChildProcess:
         assert self._broker is not None
         return self._broker
+
+    @property
+    def processes(self) -> list[ChildProcess]:
+        return [process for process in (self._broker, self._name_server) if process is not None]
 
     def start(self) -> None:
         if self._name_server_port is not None and self._name_server is None:
@@ -307,11 +334,8 @@ class JavaCluster:
         self.broker_process.kill()
 
     def close(self) -> None:
-        for process in (self._broker, self._name_server):
-            if process is not None:
-                process.kill()  # an orderly stop takes Java ten seconds and nobody needs the data
+        for process in self.processes:
+            process.kill()  # an orderly stop takes Java ten seconds and nobody needs the data
 
     def tails(self) -> str:
-        return "\n".join(
-            process.tail() for process in (self._name_server, self._broker) if process is not None
-        )
+        return "\n".join(process.tail() for process in reversed(self.processes))

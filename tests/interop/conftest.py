@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -146,8 +147,8 @@ def new_cluster(
 
 @pytest.fixture
 def new_java_cluster(java_peer: JavaPeer, new_home: Callable[[str], Path]) -> Iterator[ClusterMaker]:
-    """Starts Java clusters for one test, whatever is under test."""
-    yield from _cluster_maker(_maker_of("java", java_peer, new_home))
+    """Starts Java clusters for one test, whatever is under test; nobody asks them for TLS."""
+    yield from _cluster_maker(functools.partial(_maker_of("java", java_peer, new_home), tls=False))
 
 
 def _maker_of(system: str, java_peer: JavaPeer, new_home: Callable[[str], Path]) -> ClusterMaker:

@@ -116,8 +116,8 @@ def start_java_server(
     try:
         server.wait_for_line("boot success", timeout_s)
         wait_for_port(int(str(settings["listenPort"])), timeout_s, process=server)
-    except ProcessError:
-        server.stop()
+    except BaseException:
+        server.kill()
         raise
     return server
 

@@ -25,7 +25,18 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["JavaPeer", "PeerUnavailableError", "cpp_python", "go_client", "java", "junit", "node_client"]
+__all__ = [
+    "JavaPeer",
+    "NatsPeer",
+    "PeerUnavailableError",
+    "cpp_python",
+    "go_client",
+    "java",
+    "junit",
+    "nats",
+    "node_client",
+    "python_environment",
+]
 
 _HERE = Path(__file__).parent
 _RESOLVE_TIMEOUT_S = 600
@@ -41,6 +52,14 @@ class JavaPeer:
 
     java: str
     class_path: str
+
+
+@attrs.frozen
+class NatsPeer:
+    """The NATS server and our publisher, two executables."""
+
+    server: Path
+    publisher: Path
 
 
 def _cache_root() -> Path:
@@ -86,7 +105,7 @@ def _resolved(name: str, sources: Sequence[Path], make: Callable[[Path], None]) 
     """The directory of peer `name`; `make` fills it from `sources` unless an earlier run did."""
     digest = hashlib.sha256()
     for source in sorted(sources):
-        digest.update(str(source.relative_to(_HERE)).encode() + b"\0" + source.read_bytes())
+        digest.update(os.path.relpath(source, _HERE).encode() + b"\0" + source.read_bytes())
     root = _cache_root()
     directory = root / f"{name}-{digest.hexdigest()[:16]}"
     with _locked(root / f"{name}.lock"):
@@ -176,6 +195,24 @@ def go_client() -> Path:
 
 
 @functools.cache
+def nats() -> NatsPeer:
+    """NATS with our publisher, built from the module that the benchmarks keep. Needs Go."""
+    go = _tool("go")
+    module = _HERE.parents[1] / "benchmarks" / "nats"
+    sources = [module / name for name in ("go.mod", "go.sum", "main.go")]
+
+    def make(directory: Path) -> None:
+        for source in sources:
+            shutil.copy(source, directory)
+        build = [go, "build", "-mod=readonly", "-o"]
+        _run([*build, "publisher", "."], cwd=directory)
+        _run([*build, "nats-server", "github.com/nats-io/nats-server/v2"], cwd=directory)
+
+    directory = _resolved("nats", sources, make)
+    return NatsPeer(server=directory / "nats-server", publisher=directory / "publisher")
+
+
+@functools.cache
 def node_client() -> list[str]:
     """The command of our Node test program, beside its installed packages."""
     node, npm = _tool("node"), _tool("npm")
@@ -205,3 +242,23 @@ def cpp_python() -> Path:
         _run([python, "-c", "import rocketmq.client"], cwd=directory)
 
     return _resolved("cpp-client", [requirements], make) / "environment" / "bin" / "python"
+
+
+@functools.cache
+def python_environment(python: str) -> Path:
+    """The interpreter of a virtual environment of `python`, with what we need to run."""
+    version = _run([python, "-I", "-c", "import sys; print(sys.version, sys.base_prefix)"], cwd=_HERE)
+    requirements = _HERE.parents[1] / "requirements" / "run.txt"
+
+    def make(directory: Path) -> None:
+        environment = directory / "environment"
+        _run([python, "-I", "-m", "venv", str(environment)], cwd=directory)
+        own = str(environment / "bin" / "python")
+        _run(
+            [own, "-I", "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(requirements)],
+            cwd=directory,
+        )
+        _run([own, "-I", "-c", "import trio"], cwd=directory)
+
+    name = f"python-{hashlib.sha256(version.encode()).hexdigest()[:8]}"
+    return _resolved(name, [requirements], make) / "environment" / "bin" / "python"

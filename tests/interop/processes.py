@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["ChildProcess", "ProcessError", "free_port", "free_port_pair", "wait_for_port"]
+__all__ = ["PORT_RANGE", "ChildProcess", "ProcessError", "free_port", "free_port_pair", "wait_for_port"]
 
 _KEPT_LINES = 20_000
 _TAIL_LINES = 60
 # Java's logging tells its own story at start, some hundred lines that hide what matters.
 _LOGBACK_STATUS = "|-INFO in "
 # Below the range that Linux hands out to outgoing connections, so that no client of ours takes a chosen port.
-_PORT_RANGE = range(20_000, 32_000)
+PORT_RANGE = range(20_000, 32_000)
 _chosen: set[int] = set()
 
 
@@ -243,10 +243,10 @@ def _can_bind(port: int) -> bool:
     return True
 
 
-def free_port(*offsets: int) -> int:
-    """A port that is free, as is each `port + offset`, and that this process did not hand out before."""
+def free_port(*offsets: int, ports: range = PORT_RANGE) -> int:
+    """One of `ports` that is free, as is each `port + offset`, and that this process did not hand out before."""
     for _ in range(2_000):
-        port = random.choice(_PORT_RANGE)
+        port = random.choice(ports)
         wanted = {port, *(port + offset for offset in offsets)}
         if wanted & _chosen or not all(_can_bind(each) for each in wanted):
             continue
