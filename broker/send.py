@@ -183,7 +183,7 @@ class SendMessageProcessor:
             results = store.put(messages, batches)
         else:
             results = store.put(messages)
-        self._count(messages, results)
+        self._count(sends, messages, results)
         waits = self._waits_for_device
         if True not in waits:
             answer_all(connection, sends, results, PutStatus.PUT_OK)
@@ -218,18 +218,21 @@ class SendMessageProcessor:
         if not is_answered:
             ticket = self._gate.enter(len(waiting), size_bytes)
 
-    def _count(self, messages: list[Message], results: list[PutResult]) -> None:
-        """Statistics, once for each queue of the batch."""
+    def _count(self, sends: list[AdmittedSend], messages: list[Message], results: list[PutResult]) -> None:
+        """Statistics, once for each queue of the read."""
         sums: dict[tuple[str, int], list[int]] = {}
-        for message, result in zip(messages, results, strict=True):
-            size_bytes = result.size
+        for _, _, _, first, number, _ in sends:
+            size_bytes = results[first].size
             if size_bytes:
+                if number > 1:  # stored whole, in one queue
+                    size_bytes = sum([result.size for result in results[first : first + number]])
+                message = messages[first]
                 key = (message.topic, message.queue_id)
                 total = sums.get(key)
                 if total is None:
-                    sums[key] = [1, size_bytes]
+                    sums[key] = [number, size_bytes]
                 else:
-                    total[0] += 1
+                    total[0] += number
                     total[1] += size_bytes
         for (topic, queue_id), (count, size_bytes) in sums.items():
             self._context.stats.put(topic, queue_id, count, size_bytes)
@@ -292,7 +295,8 @@ class SendMessageProcessor:
         code, remark, is_stored = failure_of(status, self._context)
         answer = dict(self._answer_fields)
         if is_stored:
-            answer["msgId"] = ",".join([each.msg_id for each in results])
+            host = self._host_hex or self._learn_host(results[0])
+            answer["msgId"] = ",".join([f"{host}{each.physical_offset:016X}" for each in results])
             answer["queueId"] = str(queue_id)
             answer["queueOffset"] = str(results[0].queue_offset)
             if unique_key is not None:
