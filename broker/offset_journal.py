@@ -96,6 +96,9 @@ class OffsetJournal:
     def replay(self, table_text: str) -> Iterator[OffsetRecord]:
         """Records newer than the table, oldest first. Blocks; call it before the first commit."""
         segments = sorted(filter(None, map(self._read, self._paths)), key=lambda segment: segment.sequence)
+        if len(segments) > 1 and segments[0].sequence == segments[1].sequence:
+            path = self._paths[1 - (segments.pop().sequence & 1)]
+            _log.error("%s: has the content of the other segment: its own offsets are lost", path)
         base = zlib.crc32(table_text.encode())
         following: int | None = None
         for segment in segments:

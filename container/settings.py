@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from configuration import ConfigError, Configuration, RawConfig, Report, build, read_file
+from configuration.names import to_snake_case
 from container.config import DEFAULT_CONTAINER_PORT, DEFAULT_NAMESRV_PORT, BrokerContainerConfig
 from container.log_config import LogConfig, apply_log_config
 from container.refusal import EXIT_NO_HOME, EXIT_REFUSED, BootRefusedError
@@ -132,7 +133,11 @@ def read_settings(
         if entry is None or namesrv_addr:
             raise
         raise BootRefusedError(f"{path}:{entry.line}: {refused}", refused.exit_code) from None
-    _check_ports(config, server, raw.path)
+    try:
+        _check_ports(config, server, raw.path)
+    except ConfigError as wrong:
+        entry = raw.by_key.get(to_snake_case(wrong.key or "") if raw.is_toml else wrong.key or "")
+        raise ConfigError(path, None if entry is None else entry.line, wrong.key, wrong.message) from None
     return ContainerSettings(
         config=config,
         server_config=server,

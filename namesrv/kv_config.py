@@ -65,6 +65,8 @@ class KVConfigManager:
             else:
                 log.info("key-value configuration read from %s", path)
                 self._keeps_backup = path != self.path
+                if self._keeps_backup:
+                    log.error("%s is missing or not usable: its previous version %s is used", self.path, path)
                 return
         for path, reason in damaged.items():
             raise OSError(errno.EILSEQ, f"is damaged, and no sound version is beside it: {reason}", str(path))
@@ -77,7 +79,8 @@ class KVConfigManager:
         """Write the file whole or not at all, keeping the one before as `.bak`. Blocks.
 
         Raises:
-            OSError: it cannot be written; the old one is still there.
+            OSError: it cannot be written; the old one is still there, or the new one is and may not outlive a
+                loss of power.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(self.path.name + ".tmp")
@@ -89,6 +92,7 @@ class KVConfigManager:
             self.path.replace(self._backup_path)
         temporary.replace(self.path)
         self._keeps_backup = False
+        _sync_directory(self.path.parent)
 
     def put(self, namespace: str, key: str, value: str) -> None:
         """Set one value."""
@@ -112,6 +116,15 @@ class KVConfigManager:
     @property
     def _backup_path(self) -> Path:
         return self.path.with_name(self.path.name + ".bak")
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _parse(data: bytes) -> dict[str, dict[str, str]]:

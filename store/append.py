@@ -20,7 +20,7 @@ from remoting.protocol.message import (
     TRANSACTION_MASK,
 )
 from store.dispatch import has_queue_entry, schedule_tags_code
-from store.message_codec import BLANK, BLANK_BYTES, FIXED_BYTES, HEAD, MAGIC_BLANK, encode_head
+from store.message_codec import BLANK, BLANK_BYTES, FIXED_BYTES, HEAD, MAGIC_BLANK, encode_head, looks_torn
 from store.records import PutResult, PutStatus
 
 if TYPE_CHECKING:
@@ -138,11 +138,11 @@ class Appender:
                 if len(born_host) == 20:
                     sys_flag |= BORNHOST_V6_FLAG
                     size += _V6_EXTRA_BYTES
-            if body_length > max_body or size > max_size or properties[-1:] == b"\0":
+            if body_length > max_body or size > max_size or (b"\0" in properties and looks_torn(properties)):
                 results.append(PutResult(PutStatus.MESSAGE_ILLEGAL))
                 continue
             if offset + size > limit:
-                first = next((first for first, count in whole if first <= index < first + count), index)
+                first = _first_of_batch(whole, index)
                 if start < first < index or (first == start < index and room < log.file_size):
                     offset = _take_back(results, first_result + first - start, written, parts, offset)
                     index = first
@@ -199,6 +199,14 @@ class Appender:
                         queue.next_offset -= 1
                 raise
         return index, written
+
+
+def _first_of_batch(whole: Sequence[tuple[int, int]], index: int) -> int:
+    """Index of the first message of the batch that the message at `index` is of; its own without one."""
+    for first, count in whole:
+        if first <= index < first + count:
+            return first
+    return index
 
 
 def _take_back(

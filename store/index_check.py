@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from store.commit_log import CommitLog
-    from store.index import IndexFile
+    from store.index_file import IndexFile
     from store.message_codec import StoredMessage
 
 _MAX_STEPS = 10_000

@@ -6,12 +6,11 @@ A file has its full size from the beginning; the part that was never written is 
 
 from __future__ import annotations
 
-import contextlib
 import os
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from store.errors import StoreCorruptError, StoreIOError
+from store.errors import StoreCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,7 +145,9 @@ def open_log_file(directory: str, base: int, size: int, files: FileSystem, *, cr
     """Open, or create sparse at full size and durably named, the file at `base`.
 
     Raises:
-        StoreIOError: a file that could not be created wholly is removed again, if that can be done.
+        StoreIOError: a file that could not be created wholly stays. Another thread may have opened it at the
+            same time, and a file that is written must not lose its name. The next call goes on with it,
+            and so does `find_files`.
     """
     path = os.path.join(directory, file_name(base))
     file = files.open(path, create=create)
@@ -158,8 +159,5 @@ def open_log_file(directory: str, base: int, size: int, files: FileSystem, *, cr
         maps_holes = files.maps_holes(path)
     except BaseException:
         file.close()
-        if create:
-            with contextlib.suppress(StoreIOError):  # what failed before is what the caller shall hear
-                files.remove(path)
         raise
     return LogFile(path, base, size, file, maps_holes=maps_holes)

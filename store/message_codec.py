@@ -28,6 +28,7 @@ MAGIC_V1 = 0xDAA320A7
 MAGIC_V2 = 0xDAA320AB
 MAGIC_BLANK = 0xCBD43194
 BLANK_BYTES = 8
+_HOLE = bytes(16)
 """Room that every append leaves at the end of a file for the blank record."""
 
 V1_MAX_TOPIC_BYTES = 127
@@ -149,6 +150,11 @@ def frame_of(data: bytes | memoryview, position: int) -> tuple[int, int]:
     return size, magic
 
 
+def looks_torn(properties: bytes) -> bool:
+    """Whether properties end with a zero or have a hole, as after a loss of power; none are stored so."""
+    return properties[-1:] == b"\0" or _HOLE in properties
+
+
 def parse_message(
     data: bytes | memoryview, position: int, physical_offset: int, *, check_crc: bool = True
 ) -> StoredMessage | None:
@@ -156,17 +162,16 @@ def parse_message(
 
     Every length must add up to the total size, the physical offset inside must be
     `physical_offset`, and with `check_crc` the body must match its CRC. The CRC does not
-    cover topic and properties; a zero in the topic, or as the last byte of the properties, is the
-    mark of a torn write.
+    cover topic and properties; a zero in the topic, and what `looks_torn` says of the properties, is
+    the mark of a torn write.
 
     Returns:
         None when any of that fails: what is there is not a message.
     """
     if len(data) - position < FIXED_BYTES:
         return None
-    total, magic, crc, queue_id, _flag, queue_offset, physical, sys_flag, _born = _PREFIX.unpack_from(
-        data, position
-    )
+    prefix: tuple[int, int, int, int, int, int, int, int, int] = _PREFIX.unpack_from(data, position)
+    total, magic, crc, queue_id, _flag, queue_offset, physical, sys_flag, _born = prefix
     end = position + total
     if (magic != MAGIC_V1 and magic != MAGIC_V2) or physical != physical_offset or end > len(data):
         return None
@@ -189,7 +194,8 @@ def parse_message(
     properties_length = int.from_bytes(data[topic_end : topic_end + 2], "big", signed=True)
     if properties_length < 0 or topic_end + 2 + properties_length != end:
         return None
-    if properties_length and not data[end - 1]:
+    properties = bytes(data[topic_end + 2 : end])
+    if looks_torn(properties):
         return None
     try:
         topic = str(data[properties_at:topic_end], "utf-8")
@@ -199,7 +205,7 @@ def parse_message(
         return None
     return StoredMessage(
         topic, queue_id, queue_offset, physical, total, sys_flag, store_timestamp,
-        bytes(data[topic_end + 2 : end]),
+        properties,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from store.records import GetResult, GetStatus
 from store.unit_repair import LMQ_PREFIX, mend_units, records_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from store.commit_log import CommitLog
     from store.config import MessageStoreConfig
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MAX_PULL_BYTES = 128 * 1024 * 1024
 _BRIDGED_GAP_BYTES = 8 * 1024
 _BRIDGED_READ_BYTES = 256 * 1024
-_NEVER = 1 << 63
+_NEVER = (1 << 62) - 1  # behind every message, and still a number that native code need not make an object of
 
 Span: TypeAlias = tuple[int, int]
 """(start, end) in the commit log, inside one file."""
@@ -205,10 +205,11 @@ class MessageReader:
         count = size = physical = 0
         position = offset
         full = False
-        while position < scan_end and not full:
+        wanted_count = max(max_nums, 1)
+        while position < scan_end and not full and count < wanted_count:
             wanted = scan_end - position
             if match is None:
-                wanted = min(wanted, max(max_nums - count, 1))
+                wanted = min(wanted, wanted_count - count)
             data = queue.read(position, wanted, blocking=blocking)
             if data is None:
                 return None
@@ -217,7 +218,10 @@ class MessageReader:
                     result.status = GetStatus.OFFSET_FOUND_NULL
                     position = self._corrected(position, max(queue.min_offset, position + 1))
                 break
-            for physical, length, tags_code in UNIT.iter_unpack(data):
+            units: Iterator[tuple[int, int, int]] = UNIT.iter_unpack(
+                data
+            )  # typed: plain numbers in native code
+            for physical, length, tags_code in units:
                 if physical >= near_from:
                     near_from = _NEVER
                     most = min(max_nums, config.max_transfer_count_on_message_in_memory)
@@ -345,6 +349,12 @@ class MessageReader:
             return -1
         data = self._log.read(physical, STORE_TIMESTAMP_PREFIX_BYTES, blocking=True)
         return read_store_timestamp(data) if data else -1
+
+    def next_file_begins(self, physical: int) -> int:
+        """Store timestamp in ms of the first message of the log file behind that of an offset; -1 when there
+        is none; may wait.
+        """
+        return self.store_time(self._log.next_file_offset(physical), STORE_TIMESTAMP_PREFIX_BYTES)
 
     def is_near(self, topic: str, queue_id: int, offset: int) -> bool:
         """True when the message lies within the share of memory before the tail; never waits."""

@@ -114,6 +114,7 @@ class MessageStore:
             lambda: self._flush.flushed_timestamp,
             lambda: self._dispatcher.timestamp,
             lambda: self._dispatcher.waiting_from(self._log.tail),
+            lambda offset: self._reader.next_file_begins(offset),
             lambda: self._cleaner.write_failed(),
         )
         self._stats = StoreStats(self._clock.now_ms())

@@ -31,14 +31,12 @@ def unfit_file(
     if queue.topic.startswith(LMQ_PREFIX):
         return None
     for base, units in queue.file_samples():
-        right = wrong = 0
-        for offset, (physical, size, _) in units.items():
-            if size == PADDING_SIZE:
-                continue
-            if size <= 0 or physical < 0:
-                wrong += 1
-                continue
-            message = message_at(physical) if log_start <= physical < log_end else None
+        checked = {offset: unit for offset, unit in units.items() if unit[1] != PADDING_SIZE}
+        wrong = sum(size <= 0 or physical < 0 for physical, size, _ in checked.values())
+        right, middle = 0, sum(units) // len(units)
+        # The one in the middle first: where it is right, no more of the log has to be read.
+        for offset, (physical, size, _) in sorted(checked.items(), key=lambda item: abs(item[0] - middle)):
+            message = message_at(physical) if log_start <= physical < log_end and size > 0 else None
             if message is None:
                 continue
             fits = (message.topic, message.queue_id, message.queue_offset, message.size) == (
@@ -46,6 +44,8 @@ def unfit_file(
             )  # fmt: skip
             right += fits
             wrong += not fits
+            if right and not wrong:
+                break
         if wrong > right:
             return base
     return None

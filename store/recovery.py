@@ -34,6 +34,7 @@ from store.log_damage import foreign_offset, next_sound
 from store.mapped_files import file_name
 from store.message_codec import BLANK_BYTES, FIXED_BYTES, MAGIC_BLANK, frame_of, parse_message
 from store.queue_check import front_is_lost, unfit_file
+from store.record_window import RecordWindow
 from store.unit_repair import first_fitting, mend_with
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rocketmq.store")
 
-# Freed blocks of some MiB stay with the allocator, once for each thread that ever recovered a store.
-_WINDOW_BYTES = 256 << 10
 # A recovery computes, so it shares the interpreter with the event loop that serves other brokers: the loop
 # gives it up at each system call of a message and waits for the end of such a turn to have it back. Only a
 # real pause lets it in; a sleep of 0 takes the interpreter again before the loop has woken up.
@@ -89,23 +88,6 @@ class RecoveryReport:
 
 class _GapError(Exception):
     """A queue lacks units before the message at hand."""
-
-
-class _LogReader:
-    """Reads records of one file through a sliding window, never through a mapping."""
-
-    def __init__(self, file: LogFile) -> None:
-        self._file = file
-        self._window = b""
-        self._start = 0
-
-    def at(self, position: int, size: int) -> tuple[bytes, int]:
-        """A buffer and the place in it where at least `size` bytes of `position` lie, if they exist."""
-        if position < self._start or position + size > self._start + len(self._window):
-            wanted = min(max(size, _WINDOW_BYTES), self._file.size - position)
-            self._window = self._file.file.pread(wanted, position)
-            self._start = position
-        return self._window, position - self._start
 
 
 class Recovery:
@@ -160,6 +142,7 @@ class Recovery:
         self._damaged: list[tuple[int, int]] = []
         self._jumps: dict[ConsumeQueue, tuple[int, int, StoredMessage]] = {}
         self._ends_before: dict[ConsumeQueue, int] = {}
+        self._fronts: dict[ConsumeQueue, int] = {}
         self._released_at = self._reported_at = time.perf_counter()
         self._index_from = -1
         self._shortened: set[ConsumeQueue] = set()
@@ -177,10 +160,8 @@ class Recovery:
         self._check_log_files(bases)
         if not bases:
             if self._checkpoint.physic_msg_timestamp or self._queues.queues:
-                log.error(
-                    "%s: no file is left of a log that had messages: all are lost",
-                    self._log.directories.all[0],
-                )
+                where = self._log.directories.all[0]
+                log.error("%s: no file is left of a log that had messages: all are lost", where)
             for queue in list(self._queues.queues.values()):
                 queue.restart_at(0)
             if self._index is not None:
@@ -202,7 +183,8 @@ class Recovery:
             tail = self._dispatch_from(start, bases)
         if self._more_was_there(tail):
             self._say_log_is_shorter(tail)
-            self._keep_queue_ends()
+            self._keep_queue_ends(self._ends_before)
+            self._keep_queue_ends(self._ends_at_stop())
         elif newest_known > tail:
             log.warning(
                 "%s: the log ends at byte %d, which consume queues were %d bytes ahead of",
@@ -213,6 +195,8 @@ class Recovery:
             self._index.cut(tail, self._release)
         self._settle_queues()
         self._say_shorter_queues()
+        if self._queue_ends is not None and self._queue_ends.tail == tail:
+            self._keep_queue_ends(self._ends_at_stop(bases[0]))
         stop = "after a clean stop" if self._clean else "without a clean stop"
         log.info("recovered %s: read %d messages from %d to %d", stop, self._messages, start, tail)
         return RecoveryReport(
@@ -301,6 +285,7 @@ class Recovery:
         for queue in self._queues.queues.values():
             front_lost = (bases[0] == 0 or not knows_fronts) and front_is_lost(queue, bases[0])
             if front_lost:
+                self._fronts[queue] = queue.first_file_offset
                 log.warning("%r: files before offset %d are missing", queue, queue.first_file_offset)
             if queue.cut_end >= 0 or front_lost:
                 self._shortened.add(queue)
@@ -353,13 +338,14 @@ class Recovery:
             )  # fmt: skip
         return found
 
-    def _keep_queue_ends(self) -> None:
+    def _keep_queue_ends(self, known: dict[ConsumeQueue, int]) -> None:
         """Let no queue begin again with offsets that messages had which are lost now."""
-        for queue, end in self._known_ends().items():
+        for queue, end in known.items():
             missing = end - queue.max_offset
             if 0 < missing <= _MAX_PADDING and queue.max_offset > 0:
                 queue.append_padding(missing)
                 self._queues.mark_dirty(queue)
+                queue.next_offset = queue.max_offset
                 self._unwritten += missing
             elif missing > 0:
                 self._keep_end(queue, end)
@@ -368,14 +354,15 @@ class Recovery:
         queue.keep_end(end)
         self._queues.mark_dirty(queue)
 
-    def _known_ends(self) -> dict[ConsumeQueue, int]:
-        """Where queues ended before this recovery, by their own files and `queueEnds`."""
-        known = dict(self._ends_before)
-        if self._clean and self._queue_ends is not None:
-            for end in self._queue_ends.queues:
-                queue = self._queues.create(end.topic, end.queue_id)
-                known[queue] = max(known.get(queue, 0), end.max_offset)
-        return known
+    def _ends_at_stop(self, log_start: int = -1) -> dict[ConsumeQueue, int]:
+        """Where queues with messages behind `log_start` ended at a clean stop; nothing after a crash."""
+        if not self._clean or self._queue_ends is None:
+            return {}
+        return {
+            self._queues.create(end.topic, end.queue_id): end.max_offset
+            for end in self._queue_ends.queues
+            if end.max_offset and (log_start < 0 or end.max_physical > log_start)
+        }
 
     def _by_checkpoint(self, bases: list[int]) -> int:
         limit = self._checkpoint.min_timestamp
@@ -441,7 +428,7 @@ class Recovery:
         self, file: LogFile, offset: int, start: int, end: int, *, at_beginning: bool
     ) -> tuple[int, bool]:
         """Dispatch one file; returns where it stopped and whether the next file follows."""
-        reader = _LogReader(file)
+        reader = RecordWindow(file)
         while True:
             position = offset - file.base
             if position + BLANK_BYTES > file.size:
@@ -596,9 +583,10 @@ class Recovery:
     def _settle_queues(self) -> None:
         min_physical = self._log.min_offset
         for queue in list(self._queues.queues.values()):
-            if queue.cut_end > queue.max_offset and queue.max_physical <= min_physical > 0:
-                # All its messages are expired: only the files that were given up knew its end.
-                self._keep_end(queue, queue.cut_end)
+            known = max(queue.cut_end, self._fronts.get(queue, 0))
+            if known > queue.max_offset and queue.max_physical <= min_physical > 0:
+                # All its messages are expired or lost: only files that were given up tell how far it went.
+                self._keep_end(queue, known)
             queue.next_offset = queue.max_offset
             data = queue.read(queue.min_offset, 1, blocking=True)
             if data:

@@ -114,7 +114,8 @@ def mend_with(
         StoreIOError: a file cannot be read or written.
     """
     offset = message.queue_offset
-    if not queue.first_file_offset <= offset < min(queue.written_end, queue.max_offset):
+    end = min(queue.written_end, queue.max_offset) if queue.file_count else 0
+    if not queue.first_file_offset <= offset < end:
         return False
     physical, size, _ = queue.unit_at(offset)
     if (physical, size) != (message.physical_offset, message.size):

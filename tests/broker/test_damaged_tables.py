@@ -203,6 +203,17 @@ def test_a_damaged_record_of_a_journal_is_said(
     assert f"{path}: no sound record at byte 48: offsets committed later may be lost" in caplog.messages
 
 
+@pytest.mark.parametrize(("number", "left"), [(1, 30), (0, 20)])
+def test_a_segment_with_the_content_of_the_other_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, number: int, left: int
+) -> None:
+    journalled = Journalled(tmp_path)
+    path, other = (tmp_path / f"consumerOffset.journal.{each}" for each in (number, 1 - number))
+    path.write_bytes(other.read_bytes())
+    assert journalled.offset() == left
+    assert caplog.messages == [f"{path}: has the content of the other segment: its own offsets are lost"]
+
+
 def test_a_table_that_the_journal_does_not_go_on_from_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -95,3 +95,13 @@ def test_a_malformed_name_server_address_is_refused_with_the_line_that_it_stands
         read_settings(path, environ={})
     with pytest.raises(BootRefusedError, match=r"^The Name Server Address\[x\] illegal"):
         read_settings(path, namesrv_addr="x", environ={})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("c.conf", "a=b\nlistenPort=1\n"), ("c.toml", "a = 1\nlisten_port = 1\n")]
+)
+def test_a_port_that_cannot_be_is_refused_with_its_line(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"^{path}:2: key 'listenPort': there is no port two below 1"):
+        read_settings(path, environ={})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
 _PAGE_BYTES = 512
+_HEAD_BYTES = 48
 
 
 @attrs.frozen
@@ -42,6 +43,15 @@ def _flip(path: Path, random: Random) -> Damage:
     data[at] ^= 1 << bit
     path.write_bytes(data)
     return Damage("flip", (path,), f"bit {bit} of byte {at}", ((at, at + 1),))
+
+
+def _flip_head(path: Path, random: Random) -> Damage:
+    """One bit of the first bytes, where headers are."""
+    data = bytearray(path.read_bytes())
+    at, bit = random.randrange(min(_HEAD_BYTES, len(data))), random.randrange(8)
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+    return Damage("flip_head", (path,), f"bit {bit} of byte {at}", ((at, at + 1),))
 
 
 def _flip_written(path: Path, random: Random) -> Damage:
@@ -126,6 +136,7 @@ def _loop(path: Path, _random: Random) -> Damage:
 
 KINDS: dict[str, Callable[[Path, Random], Damage]] = {
     "flip": _flip,
+    "flip_head": _flip_head,
     "flip_written": _flip_written,
     "zero_pages": _zero_pages,
     "garble": _garble,
@@ -138,8 +149,8 @@ KINDS: dict[str, Callable[[Path, Random], Damage]] = {
     "denied": _denied,
     "loop": _loop,
 }
-_WEIGHTS = {"flip": 3, "flip_written": 8, "zero_pages": 3, "garble": 4, "cut": 3}
-_NEED_BYTES = ("flip", "flip_written", "zero_pages", "garble", "cut", "replace")
+_WEIGHTS = {"flip": 3, "flip_head": 4, "flip_written": 8, "zero_pages": 3, "garble": 4, "cut": 3}
+_NEED_BYTES = ("flip", "flip_head", "flip_written", "zero_pages", "garble", "cut", "replace")
 
 
 def swap(first: Path, second: Path) -> Damage:

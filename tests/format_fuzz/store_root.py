@@ -24,6 +24,7 @@ from store import (
     StoreError,
     StoreIOError,
 )
+from store.index_file import HEADER_BYTES
 from store.message_codec import frame_of
 from tests.format_fuzz.damage import do_damage
 from tests.format_fuzz.outcome import FuzzError, QuickDisk, Said
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 START_MS = 1_700_000_000_000
 LOG_FILE_BYTES = 4096
 COUNT = 90
+_AROUND_MS = 2000
 LONG_TOPIC = "L" * 200
 KINDS = ("clean", "killed", "aged", "aged-killed")
 _HOSTS = (encode_host("10.1.2.3", 4567), encode_host("2001:db8::1", 4567))
@@ -75,6 +77,7 @@ class Stored:
     size: int
     body: bytes
     key: str
+    stored_ms: int
 
 
 @attrs.frozen
@@ -85,6 +88,7 @@ class Template:
     messages: tuple[Stored, ...]
     tail: int
     min_physical: int
+    is_clean: bool
     durable: int
     """Up to here the checkpoint, or the clean stop, says that the log is on the device."""
 
@@ -106,7 +110,14 @@ def make_template(root: Path, kind: str) -> Template:
         end, size = result.end_offset, result.size
         stored.append(
             Stored(
-                message.topic, message.queue_id, result.queue_offset, end - size, size, body, message.keys[0]
+                message.topic,
+                message.queue_id,
+                result.queue_offset,
+                end - size,
+                size,
+                body,
+                message.keys[0],
+                clock.now_ms(),
             )
         )
         if number in (30, 60):
@@ -126,7 +137,7 @@ def make_template(root: Path, kind: str) -> Template:
         store.shutdown()
         durable = tail
     store.release()
-    return Template(root, tuple(stored), tail, min_physical, durable)
+    return Template(root, tuple(stored), tail, min_physical, not kind.endswith("killed"), durable)
 
 
 def _expire_first_file(store: MessageStore) -> None:
@@ -199,6 +210,8 @@ def _outcome(template: Template, root: Path, damage: Damage, said: Said) -> str:
         _close(store)
         raise
     try:
+        if damage.kind == "swap" and all(path.parent.name == "commitlog" for path in damage.paths):
+            raise FuzzError("log files in each other's place are taken, though nothing in them is lost")
         lost = _check_content(store, template, damage, said)
         ends = {(topic, queue_id): store.max_offset(topic, queue_id) for topic, queue_id in _queues(template)}
         first = _readable(store, template, damage)
@@ -304,8 +317,10 @@ def _check_content(store: MessageStore, template: Template, damage: Damage, said
     if missing and not any(name in line for name in names for line in said.lines):
         raise FuzzError(f"lost without a word: {sorted(missing)[:5]}")
     if not _is_index_content(damage):
+        # The times of a file follow those of its first and last message, damaged as they may be.
+        around = 1 << 61 if any(path.parent.name == "commitlog" for path in damage.paths) else _AROUND_MS
         for key, each in expected.items():
-            if key in bodies and key not in damaged and not _found_by_key(store, each):
+            if key in bodies and key not in damaged and not _found_by_key(store, each, around):
                 raise FuzzError(f"{each.key} at {each.physical} is not found by its key")
     for topic, queue_id in sorted(_queues(template)):
         taken = [offset for name, number, offset in expected if (name, number) == (topic, queue_id)]
@@ -315,7 +330,10 @@ def _check_content(store: MessageStore, template: Template, damage: Damage, said
         [result] = store.put([message])
         if result.status.name != "PUT_OK":
             raise FuzzError(f"{topic}-{queue_id} takes no message: {result.status.name}")
-        if taken and result.queue_offset <= max(taken) and (topic, queue_id, max(taken)) not in damaged:
+        # Where the queue ended is known by the stop, whatever became of its messages.
+        is_known = template.is_clean and all(path.name != "queueEnds" for path in damage.paths)
+        is_lost = (topic, queue_id, max(taken, default=0)) in damaged and not is_known
+        if taken and result.queue_offset <= max(taken) and not is_lost:
             raise FuzzError(f"offset {result.queue_offset} of {topic}-{queue_id} is used again")
     return len(missing)
 
@@ -362,11 +380,13 @@ def _is_missing(path: Path, text: str) -> bool:
 
 def _is_index_content(damage: Damage) -> bool:
     """Slots and entries of the index have no checksum, and are too many to be read at each start."""
-    return damage.paths[0].parent.name == "index" and damage.kind in (
-        "flip", "flip_written", "zero_pages", "garble", "replace",
-    )  # fmt: skip
+    return (
+        damage.paths[0].parent.name == "index"
+        and damage.kind in ("flip", "flip_head", "flip_written", "zero_pages", "garble", "replace")
+        and any(end > HEADER_BYTES for _, end in damage.ranges)
+    )
 
 
-def _found_by_key(store: MessageStore, each: Stored) -> bool:
-    result = store.query(each.topic, each.key, 64, 0, 1 << 62)
+def _found_by_key(store: MessageStore, each: Stored, around_ms: int) -> bool:
+    result = store.query(each.topic, each.key, 64, each.stored_ms - around_ms, each.stored_ms + around_ms)
     return any(decode_message(bytes(buffer), 0).body == each.body for buffer in result.buffers)

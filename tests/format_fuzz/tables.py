@@ -347,12 +347,16 @@ def _agrees(document: Any, name: str, content: Any) -> bool:
         table = document["topicConfigTable"]
         presets = TopicConfigManager(_config(), ConfigTable(""), clock_ms=lambda: 0).table
         return table.keys() <= content.keys() <= table.keys() | presets.keys() and all(
-            content[key].read_queue_nums == value.get("readQueueNums", 16) for key, value in table.items()
+            content[key].read_queue_nums == value.get("readQueueNums", 16)
+            and content[key].topic_name == value.get("topicName", "") in (key, "")
+            for key, value in table.items()
         )
     if name == "subscriptionGroup":
         table = document["subscriptionGroupTable"]
         return table.keys() <= content[0].keys() <= table.keys() | set(PRESET_GROUPS) and all(
-            content[0][key].retry_max_times == value.get("retryMaxTimes", 16) for key, value in table.items()
+            content[0][key].retry_max_times == value.get("retryMaxTimes", 16)
+            and content[0][key].group_name == value.get("groupName", "") in (key, "")
+            for key, value in table.items()
         )
     if name == "consumerOffset":
         return bool(

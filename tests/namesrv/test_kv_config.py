@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import stat
+from pathlib import Path
 
 import pytest
 
 from namesrv.kv_config import KVConfigManager
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SOUND = b'{"configTable":{"n":{"k":"v"}}}'
 
@@ -66,3 +65,25 @@ def test_an_empty_file_gives_way_to_its_backup(tmp_path: Path, caplog: pytest.Lo
 
 def test_no_file_is_an_empty_table(tmp_path: Path) -> None:
     assert loaded(tmp_path / "kvConfig.json").namespace("n") is None
+
+
+def test_a_saved_file_and_its_name_are_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content before the rename, the directory behind it."""
+    done: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def noted_sync(descriptor: int) -> None:
+        done.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def noted_replace(source: Path, target: Path) -> Path:
+        done.append(f"rename to {target.name}")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    manager = KVConfigManager(tmp_path / "kvConfig.json")
+    manager.save(manager.content())
+    manager.save(manager.content())
+    first = ["file", "rename to kvConfig.json", "directory"]
+    assert done == [*first, "file", "rename to kvConfig.json.bak", *first[1:]]

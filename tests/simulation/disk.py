@@ -17,23 +17,25 @@ from the disk's seed.
 
 from __future__ import annotations
 
-import errno as _errno
+import errno
 import os
 import weakref
+from functools import lru_cache
 from random import Random
 from threading import RLock
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import attrs
 
-from store.errors import StoreIOError, StoreLockedError, StoreMissingError
+from store.errors import StoreIOError, StoreLockedError
 from store.files import DiskSpace, FileLock, FileSystem, StoreFile
+from tests.simulation.handles import SimulatedFile, SimulatedLock, disk_error
 from tests.simulation.pages import PagedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from store.files import ReadableBuffer
+__all__ = ["Names", "Operation", "SimulatedDisk", "SimulatedFile", "UnwrittenRead"]
 
 Names: TypeAlias = Literal["posix", "journal"]
 """What a power loss may do to names whose directory was not synced since they changed.
@@ -45,6 +47,14 @@ was before it.
 """
 
 _LOCK_TEXT = b"lock"
+
+_above = lru_cache(10_000)(os.path.dirname)
+_name = lru_cache(10_000)(os.path.basename)
+
+
+@lru_cache(10_000)
+def _normal(path: str) -> str:
+    return os.path.normpath(f"/{path.lstrip('/')}")
 
 
 class Operation(NamedTuple):
@@ -100,103 +110,6 @@ class _Directory:
 
 
 _Node: TypeAlias = "PagedFile | _Directory"
-
-
-class SimulatedFile:
-    """`StoreFile` of a `SimulatedDisk`."""
-
-    def __init__(self, disk: SimulatedDisk, path: str, inode: PagedFile, *, writable: bool) -> None:
-        self.path = path
-        self._disk = disk
-        self._inode = inode
-        self._writable = writable
-        self._life = disk.life
-        self._open = True
-
-    def __repr__(self) -> str:
-        return f"<SimulatedFile {self.path!r} {'open' if self._open else 'closed'}>"
-
-    @property
-    def inode(self) -> PagedFile:
-        return self._inode
-
-    def _usable(self, operation: str, *, writes: bool = False) -> PagedFile:
-        if self._life != self._disk.life:
-            raise RuntimeError(f"{operation} on {self.path}, which was opened before the crash")
-        if not self._open or (writes and not self._writable):
-            raise _error(_errno.EBADF, operation, self.path)
-        return self._inode
-
-    def pwrite(self, data: ReadableBuffer, offset: int) -> None:
-        with self._disk.mutex:
-            inode = self._usable("write", writes=True)
-            self._disk.write(inode, self.path, bytes(data), offset)
-
-    def pread(self, size: int, offset: int) -> bytes:
-        with self._disk.mutex:
-            inode = self._usable("read")
-            self._disk.before("read", self.path, f"{size} at {offset}")
-            return self._disk.read(inode, self.path, size, offset)
-
-    def pread_nowait(self, size: int, offset: int) -> bytes | None:
-        with self._disk.mutex:
-            inode = self._usable("read")
-            if self._disk.is_cold() or offset + size > inode.size:
-                return None
-            return self._disk.read(inode, self.path, size, offset)
-
-    def map_readonly(self, size: int) -> memoryview:
-        with self._disk.mutex:
-            inode = self._usable("map")
-            self._disk.before("map", self.path, f"{size}")
-            if size > inode.size:
-                raise _error(_errno.EINVAL, "map", self.path)
-            return self._disk.mapped(inode.view(size))
-
-    def fdatasync(self) -> None:
-        with self._disk.mutex:
-            self._disk.sync(self._usable("fdatasync"), self.path)
-
-    def truncate(self, size: int) -> None:
-        with self._disk.mutex:
-            inode = self._usable("truncate", writes=True)
-            self._disk.before("truncate", self.path, f"{inode.size} to {size}")
-            self._disk.resize(inode, size)
-
-    def size(self) -> int:
-        with self._disk.mutex:
-            inode = self._usable("stat")
-            self._disk.before("stat", self.path)
-            return inode.size
-
-    def allocated_bytes(self) -> int:
-        with self._disk.mutex:
-            inode = self._usable("stat")
-            self._disk.before("stat", self.path)
-            return inode.allocated_bytes
-
-    def close(self) -> None:
-        """Close; a second time, or after a crash, does nothing."""
-        with self._disk.mutex:
-            if self._open and self._life == self._disk.life:
-                self._open = False
-                self._disk.closed(self)
-                self._disk.before("close", self.path)
-
-
-class _SimulatedLock:
-    """`FileLock`: free again after a crash."""
-
-    def __init__(self, disk: SimulatedDisk, file: SimulatedFile) -> None:
-        self._disk = disk
-        self._file = file
-        self._life = disk.life
-
-    def release(self) -> None:
-        with self._disk.mutex:
-            if self._life == self._disk.life:
-                self._disk.unlocked(self._file.path)
-            self._file.close()
 
 
 class SimulatedDisk:
@@ -327,7 +240,7 @@ class SimulatedDisk:
             self.before("list", path)
             node = self._node(path, "list")
             if isinstance(node, PagedFile):
-                raise _error(_errno.ENOTDIR, "list", path)
+                raise disk_error(errno.ENOTDIR, "list", path)
             return [] if node is None else sorted(node.entries)
 
     def is_directory(self, path: str) -> bool:
@@ -337,8 +250,8 @@ class SimulatedDisk:
     def exists(self, path: str) -> bool:
         with self.mutex:
             path = self.real_path(path)
-            parent = self._directories.get(os.path.dirname(path))
-            return path == "/" or (parent is not None and os.path.basename(path) in parent.entries)
+            parent = self._directories.get(_above(path))
+            return path == "/" or (parent is not None and _name(path) in parent.entries)
 
     def file_size(self, path: str) -> int:
         with self.mutex:
@@ -359,7 +272,7 @@ class SimulatedDisk:
                 return
             self.before("create directory", path)
             if self._node(path, "create directory") is not None:
-                raise _error(_errno.EEXIST, "create directory", path)
+                raise disk_error(errno.EEXIST, "create directory", path)
             self._made(path)
 
     def remove(self, path: str) -> None:
@@ -367,7 +280,7 @@ class SimulatedDisk:
             path = self.real_path(path)
             self.before("remove", path)
             inode = self._file(path, "remove")
-            self._change(os.path.dirname(path), os.path.basename(path), None)
+            self._change(_above(path), _name(path), None)
             self._unlinked(inode)
 
     def remove_directory(self, path: str) -> None:
@@ -377,7 +290,7 @@ class SimulatedDisk:
             if directory is None or directory.entries:
                 return
             self.before("remove directory", path)
-            self._change(os.path.dirname(path), os.path.basename(path), None)
+            self._change(_above(path), _name(path), None)
             del self._directories[path]
 
     def replace(self, source: str, target: str) -> None:
@@ -386,17 +299,17 @@ class SimulatedDisk:
             source, target = self.real_path(source), self.real_path(target)
             self.before("rename", target, f"from {source}")
             inode = self._file(source, "rename")
-            if os.path.dirname(source) != os.path.dirname(target):
+            if _above(source) != _above(target):
                 raise NotImplementedError("a rename between directories")
             old = self._node(target, "rename")
             if isinstance(old, _Directory):
-                raise _error(_errno.EISDIR, "rename", target)
+                raise disk_error(errno.EISDIR, "rename", target)
             if old is not inode:
-                name, moved = os.path.basename(target), os.path.basename(source)
-                self._change(os.path.dirname(target), name, inode, moved_from=moved)
+                name, moved = _name(target), _name(source)
+                self._change(_above(target), name, inode, moved_from=moved)
                 if old is not None:
                     self._unlinked(old)
-            self.sync_directory(os.path.dirname(target))
+            self.sync_directory(_above(target))
 
     def sync_directory(self, path: str) -> None:
         with self.mutex:
@@ -404,7 +317,7 @@ class SimulatedDisk:
             self.before("sync directory", path)
             directory = self._directories.get(path)
             if directory is None:
-                raise _error(_errno.ENOENT, "sync directory", path)
+                raise disk_error(errno.ENOENT, "sync directory", path)
             directory.synced()
             self._journalled = self._changes
 
@@ -413,7 +326,7 @@ class SimulatedDisk:
             path = self.real_path(path)
             self.before("measure space", path)
             if not self.exists(path):
-                raise _error(_errno.ENOENT, "measure space", path)
+                raise disk_error(errno.ENOENT, "measure space", path)
             free = max(self.capacity_bytes - self._used, 0)
             return DiskSpace(self.capacity_bytes, free, free)
 
@@ -422,7 +335,7 @@ class SimulatedDisk:
             path = self.real_path(path)
             self.before("stat", path)
             if not self.exists(path):
-                raise _error(_errno.ENOENT, "stat", path)
+                raise disk_error(errno.ENOENT, "stat", path)
             return 1
 
     def maps_holes(self, path: str) -> bool:
@@ -430,7 +343,7 @@ class SimulatedDisk:
         return True
 
     def real_path(self, path: str) -> str:
-        return os.path.normpath(f"/{path.lstrip('/')}")
+        return _normal(path)
 
     def memory_bytes(self) -> int:
         return self.memory
@@ -449,7 +362,7 @@ class SimulatedDisk:
                 self._locks.discard(path)
                 file.close()
                 raise
-            return _SimulatedLock(self, file)
+            return SimulatedLock(self, file)
 
     # What handles ask.
 
@@ -464,7 +377,7 @@ class SimulatedDisk:
             number = self.fail(operation, path)
             if number is not None:
                 self._failed(number)
-                raise _error(number, operation, path)
+                raise disk_error(number, operation, path)
 
     def write(self, inode: PagedFile, path: str, data: bytes, offset: int) -> None:
         """See `StoreFile.pwrite`."""
@@ -477,8 +390,8 @@ class SimulatedDisk:
         fits = inode.fitting(offset, len(data), max(self.capacity_bytes - self._used, 0))
         self._put(inode, data[:fits], offset)
         if fits < len(data):
-            self._failed(_errno.ENOSPC)
-            raise _error(_errno.ENOSPC, "write", path)
+            self._failed(errno.ENOSPC)
+            raise disk_error(errno.ENOSPC, "write", path)
 
     def read(self, inode: PagedFile, path: str, size: int, offset: int) -> bytes:
         """See `StoreFile.pread`."""
@@ -529,40 +442,40 @@ class SimulatedDisk:
 
     def _failed(self, number: int) -> None:
         last = self.operations[-1]
-        name = _errno.errorcode.get(number, str(number))
+        name = errno.errorcode.get(number, str(number))
         self.operations[-1] = last._replace(detail=f"{last.detail} -> {name}".lstrip())
 
     def _node(self, path: str, operation: str) -> _Node | None:
         if path == "/":
             return self._root
-        above = os.path.dirname(path)
+        above = _above(path)
         parent = self._directories.get(above)
         if parent is not None:
-            return parent.entries.get(os.path.basename(path))
+            return parent.entries.get(_name(path))
         if isinstance(self._node(above, operation), PagedFile):
-            raise _error(_errno.ENOTDIR, operation, path)
+            raise disk_error(errno.ENOTDIR, operation, path)
         return None
 
     def _file(self, path: str, operation: str) -> PagedFile:
         path = self.real_path(path)
         node = self._node(path, operation)
         if node is None:
-            raise _error(_errno.ENOENT, operation, path)
+            raise disk_error(errno.ENOENT, operation, path)
         if isinstance(node, _Directory):
-            raise _error(_errno.EISDIR, operation, path)
+            raise disk_error(errno.EISDIR, operation, path)
         return node
 
     def _opened(self, path: str, operation: str, *, create: bool, writable: bool) -> SimulatedFile:
         node = self._node(path, operation)
         if isinstance(node, _Directory):
-            raise _error(_errno.EISDIR, operation, path)
+            raise disk_error(errno.EISDIR, operation, path)
         if node is None:
-            directory = os.path.dirname(path)
+            directory = _above(path)
             if not create or directory not in self._directories:
-                raise _error(_errno.ENOENT, operation, path)
+                raise disk_error(errno.ENOENT, operation, path)
             node = PagedFile(self.page_bytes, self.now_ms())
             node.links = 1
-            self._change(directory, os.path.basename(path), node)
+            self._change(directory, _name(path), node)
         file = SimulatedFile(self, path, node, writable=writable)
         node.handles += 1
         self._handles[file] = None
@@ -571,10 +484,10 @@ class SimulatedDisk:
     def _made(self, path: str) -> None:
         if path in self._directories:
             return
-        above = os.path.dirname(path)
+        above = _above(path)
         self._made(above)
         self._directories[path] = made = _Directory()
-        self._change(above, os.path.basename(path), made)
+        self._change(above, _name(path), made)
 
     def _change(self, path: str, name: str, node: _Node | None, moved_from: str | None = None) -> None:
         self._changes += 1
@@ -625,13 +538,6 @@ class SimulatedDisk:
         for name, node in sorted(directory.entries.items(), key=lambda entry: entry[0]):
             if isinstance(node, _Directory):
                 self._survive(os.path.join(path, name), node, random, cut)
-
-
-def _error(number: int, operation: str, path: str) -> StoreIOError:
-    """As `store.files.OsFileSystem` translates what the operating system says."""
-    missing = number in (_errno.ENOENT, _errno.ENOTDIR)
-    kind = StoreMissingError if missing else StoreIOError
-    return kind(OSError(number, os.strerror(number)), operation, path)
 
 
 def _is_a_disk(disk: SimulatedDisk, file: SimulatedFile) -> tuple[FileSystem, StoreFile]:

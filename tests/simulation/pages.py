@@ -307,7 +307,7 @@ class PagedFile:
 
     def _torn(self, page: int, held: _Page, writes: list[_Write], random: Random) -> _Page:
         """One page by itself: an older version, some of its writes, some of its sectors, or a piece."""
-        kind = random.choice(("none", "all", "version", "some", "sectors", "prefix"))
+        kind = random.choice(("none", "all", "all", "version", "some", "sectors", "sectors", "prefix"))
         if kind == "none":
             return held
         if kind == "version":
@@ -319,8 +319,9 @@ class PagedFile:
             return newest
         if kind == "prefix":
             return _prefix(held, newest, random.randint(0, self._page_bytes))
+        lost = random.choice((0.1, 0.5))
         for start in range(0, self._page_bytes, SECTOR_BYTES):
-            if random.random() < 0.5:
+            if random.random() < lost:
                 newest = _without(held, newest, start, start + SECTOR_BYTES)
         return newest
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -294,3 +295,46 @@ def test_a_message_with_a_wrong_offset_of_its_queue_does_not_move_the_others(
     position = places[30] % LOG_FILE_BYTES
     said = f"{log_file(tmp_path, places[30])}: the message at byte {position} says that it has offset {wrong}"
     assert any(line.startswith(said) for line in caplog.messages)
+
+
+def test_an_offset_is_not_given_again_where_the_last_message_went_to_another_topic(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = fill(tmp_path)
+    at = log_file(tmp_path, places[-1]).read_bytes().rindex(b"TopicTest")
+    overwrite(log_file(tmp_path, places[-1]), at, b"B")  # no checksum covers the topic
+    shutil.rmtree(tmp_path / "consumequeue")
+    with open_store(tmp_path) as store:
+        assert bodies(store) == BODIES[:-1]
+        assert bodies(store, topic="BopicTest") == BODIES[-1:]
+        check_takes_more(store)
+    with open_store(tmp_path) as store:
+        assert bodies(store) == [*BODIES[:-1], b"body-60"]
+
+
+def test_a_wrong_first_time_of_an_index_file_is_seen_where_its_first_message_is_expired(
+    tmp_path: Path,
+) -> None:
+    places = fill(tmp_path, expired_files=1, **INDEX)
+    first = next(number for number, place in enumerate(places) if place >= LOG_FILE_BYTES)
+    for path in (tmp_path / "index").iterdir():
+        begins, ends = struct.unpack(">qq", path.read_bytes()[16:32])
+        if begins < LOG_FILE_BYTES <= ends:
+            overwrite(path, 1, b"\x20")
+            break
+    else:
+        raise AssertionError("no index file begins before the log")
+    with open_store(tmp_path, **INDEX) as store:
+        for number in range(first, COUNT):
+            stored = START_MS + 1000 * (number + 1)
+            found = store.query("TopicTest", f"U{number}", 64, stored - 2000, stored + 2000)
+            assert len(found.buffers) == 1
+
+
+def test_a_wrong_offset_of_the_first_message_after_expired_ones_moves_no_other(tmp_path: Path) -> None:
+    places = fill(tmp_path, clean=False, expired_files=1)
+    first = next(number for number, place in enumerate(places) if place >= LOG_FILE_BYTES)
+    overwrite_log(tmp_path, places[first] + 27, b"\xff")
+    with open_store(tmp_path) as store:
+        assert [body for body in bodies(store) if body != BODIES[first]] == BODIES[first + 1 :]
+        check_takes_more(store)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store import StoreIOError
-from store.index import HEADER_BYTES, IndexFile
+from store.index_file import HEADER_BYTES, IndexFile
 from tests.failing_files import FailingFiles
 
 if TYPE_CHECKING:

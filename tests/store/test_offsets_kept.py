@@ -9,7 +9,7 @@ import pytest
 import trio
 from store_kit import START_MS, bodies, closed, message, open_store, opened, put_ok, running
 
-from store import ManualClock, MessageStore, StoreIOError
+from store import ManualClock, MessageStore, PutStatus, StoreIOError
 from tests.simulation.disk import SimulatedDisk
 
 ROOT = "/s"
@@ -171,6 +171,59 @@ def test_every_removed_file_is_closed_though_one_cannot_be() -> None:
     disk.fail = lambda name, path: errno.EIO if name == "close" and path.endswith(f"{0:020d}") else None
     with pytest.raises(StoreIOError, match="close failed"):
         store._log.close_removed_files()
+    disk.fail = None
+    closed(store)
+    assert disk.open_handles() == []
+
+
+def test_a_file_made_ahead_keeps_its_name_when_making_it_beside_fails() -> None:
+    """A worker thread has made the next file, the event loop does not know yet and makes it too."""
+    disk = new_disk(0)
+    store = opened(ROOT, files=disk)
+    filled(store, "t", 4)
+    ahead = store._log.prepare_next_file()
+    disk.fail = lambda name, path: errno.EIO if name == "sync directory" else None
+    [result] = store.put([message(4, topic="t", body=bytes(3500))])
+    assert result.status is PutStatus.CREATE_MAPPED_FILE_FAILED
+    disk.fail = None
+    store._log.keep_next_file(ahead)
+    filled(store, "t", 6)
+    store.release()
+    disk.crash(Random(0), "process")
+    with open_store(ROOT, files=disk) as store:
+        assert len(bodies(store, "t")) == 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_queue_whose_first_file_is_expired_and_whose_other_messages_are_lost_goes_on(seed: int) -> None:
+    disk = new_disk(seed)
+    store = opened(ROOT, files=disk, mapped_file_size_consume_queue=20)
+    filled(store, "old", 4)
+    checkpointed(store)
+    young, _ = put_ok(store, message(9, topic="young", body=bytes(1000)), message(6, topic="old"))
+    store._behind.write_blocking()
+    store._queues.sync()
+    expired_up_to_the_last_file(store)
+    store._queues.sync()
+    store.release()
+    disk.crash(Random(seed), "process")
+    file = disk.open(f"{ROOT}/commitlog/{4096:020d}")
+    file.truncate(young.size)
+    file.truncate(4096)
+    file.close()
+    with open_store(ROOT, files=disk, mapped_file_size_consume_queue=20) as store:
+        assert next_offset(store, "old") >= 4
+
+
+def test_index_files_that_are_dropped_are_all_closed_though_one_cannot_be() -> None:
+    disk = new_disk(0)
+    store = opened(ROOT, files=disk, max_index_num=3)
+    filled(store, "t", 12, size=50)
+    store._behind.write_blocking()
+    assert store._index is not None
+    disk.fail = lambda name, path: errno.EIO if name == "close" and "/index/" in path else None
+    with pytest.raises(StoreIOError, match="close failed"):
+        store._index._drop_from(1)
     disk.fail = None
     closed(store)
     assert disk.open_handles() == []

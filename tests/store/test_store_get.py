@@ -223,6 +223,18 @@ def test_a_file_that_goes_between_selection_and_reading_is_not_half_of_an_answer
         assert len(selected) > 12, "it was selected once more"
 
 
+def test_a_full_answer_reads_nothing_behind_its_last_message(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    with open_store(tmp_path, files=disk) as store:
+        put_ok(store, *(message(i) for i in range(40)))
+        store._behind.write_blocking()
+        disk.calls.clear()
+        result = store.get("group", "TopicTest", 0, 2, 8)  # up to the end of a file
+        assert result is not None
+        assert (result.message_count, result.next_begin_offset) == (8, 10)
+        assert disk.count("open", "consumequeue") == 1
+
+
 def test_units_without_waiting_for_the_disk(tmp_path: Path) -> None:
     disk = FaultyDisk()
     with open_store(tmp_path, files=disk) as store:

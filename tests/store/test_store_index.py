@@ -28,7 +28,7 @@ from remoting.protocol.message import java_string_hash
 from store import StoreIOError
 from store.checkpoint import load_checkpoint
 from store.files import OsFileSystem
-from store.index import key_hash
+from store.index import MessageIndex, key_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +125,7 @@ def test_a_full_file_is_continued_in_the_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("messages", "per_ms", "keeps"),
-    [(10, 1, False), (100, 1, True), (100, 3, True), (220, 7, True), (220, 9, True), (131, 11, False)],
+    [(10, 1, False), (100, 1, True), (100, 3, True), (220, 7, True), (220, 9, True), (131, 11, True)],
 )
 def test_what_the_checkpoint_says_lets_a_java_broker_lose_no_entry(
     tmp_path: Path, messages: int, per_ms: int, keeps: bool
@@ -175,3 +175,22 @@ def test_index_can_be_switched_off(tmp_path: Path) -> None:
         put_ok(store, message(0))
         assert queried(store, "U00000000") == []
     assert not (tmp_path / "index").exists()
+
+
+def test_a_message_whose_keys_lie_in_two_files_is_given_up_in_both(tmp_path: Path) -> None:
+    index = MessageIndex(str(tmp_path), 10, 5, OsFileSystem(), ManualClock(START_MS))
+    first, second, third = (
+        ("T", (f"a{number}", f"b{number}", f"c{number}"), 1000 * number, START_MS + number, b"")
+        for number in (1, 2, 3)
+    )
+    index.append([first, second, third])
+    index.take_pending()
+    index.write_behind()
+    assert [file.end_physical for file in index.files] == [2000, 3000, 3000]
+    # The file that holds the first key of the second message is trusted, what follows is dispatched again.
+    index.repair(3000, START_MS + 3)
+    assert index.end_physical == 1000
+    assert [index.query("T", key, 5, *ALL_TIME) for key in ("a1", "c1", "a2", "c2", "a3")] == [
+        [1000], [1000], [], [], [],
+    ]  # fmt: skip
+    index.close()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_kit import FaultyDisk, failing, message, open_store, put_ok
 
-from store import ConfigTable, OsFileSystem, StoreError
+from store import ConfigTable, OsFileSystem, PutStatus, StoreError
 from store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from store.delay_levels import DelayLevels
 from store.message_codec import parse_message, property_value
@@ -116,3 +116,16 @@ def test_a_record_whose_topic_was_cut_off_is_not_a_message(topic: str) -> None:
     assert parse_message(data, 0, 0) is not None
     for lost in range(1, len(topic)):
         assert parse_message(data[: -2 - lost] + bytes(2 + lost), 0, 0) is None
+
+
+@pytest.mark.parametrize("hole", [16, 512])
+def test_a_record_with_a_hole_in_its_properties_is_not_a_message_and_none_is_stored(hole: int) -> None:
+    with open_store("/s", files=SimulatedDisk(0)) as store:
+        put_ok(store, message(1, extra="p\x01" + "y" * 600 + "\x02", body=b"b"))
+        data = bytes(store.message_at(0) or b"")
+        [refused] = store.put([message(2, extra="p\x01" + "\0" * hole + "y\x02")])
+        put_ok(store, message(3, extra="p\x01" + "\0" * 15 + "y\x02"))
+    assert refused.status is PutStatus.MESSAGE_ILLEGAL
+    assert parse_message(data, 0, 0) is not None
+    at = len(data) - 10 - hole
+    assert parse_message(data[:at] + bytes(hole) + data[at + hole :], 0, 0) is None

@@ -53,26 +53,14 @@ def refusing_entries(number: int) -> SimulatedDisk:
     return disk
 
 
-async def test_on_a_full_disk_files_go_though_their_entries_cannot_be_written(
-    virtual_time: trio.testing.MockClock,
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+async def test_files_stay_until_their_entries_can_be_written(
+    virtual_time: trio.testing.MockClock, number: int
 ) -> None:
-    disk = refusing_entries(errno.ENOSPC)
+    disk = refusing_entries(number)
     store = opened("/store", files=disk, **EXPIRED_AT_ONCE)
     async with running(store):
-        put_ok(store, *(message(number) for number in range(100)))
-        await trio.sleep(1)
-        assert store.min_phy_offset > 0
-    disk.fail = None
-    closed(store)
-
-
-async def test_on_a_failing_disk_files_stay_until_their_entries_are_written(
-    virtual_time: trio.testing.MockClock,
-) -> None:
-    disk = refusing_entries(errno.EIO)
-    store = opened("/store", files=disk, **EXPIRED_AT_ONCE)
-    async with running(store):
-        put_ok(store, *(message(number) for number in range(100)))
+        put_ok(store, *(message(each) for each in range(100)))
         await trio.sleep(1)
         assert store.statistics().cleaner.passes > 5
         assert store.min_phy_offset == 0
