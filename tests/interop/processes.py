@@ -244,7 +244,7 @@ def _can_bind(port: int) -> bool:
 
 
 def free_port(*offsets: int, ports: range = PORT_RANGE) -> int:
-    """One of `ports` that is free, as is each `port + offset`, and that this process did not hand out before."""
+    """One of `ports` that is free, as is each `port + offset`, and that this process has not given before."""
     for _ in range(2_000):
         port = random.choice(ports)
         wanted = {port, *(port + offset for offset in offsets)}

@@ -7,11 +7,23 @@ import re
 import socket
 import struct
 import time
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-__all__ = ["Answer", "ask", "ask_raw", "broker_addresses", "wait_until_gone", "wait_until_registered"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "Answer",
+    "ask",
+    "ask_raw",
+    "broker_addresses",
+    "connected",
+    "wait_until_gone",
+    "wait_until_registered",
+]
 
 GET_BROKER_CLUSTER_INFO = 106
 
@@ -38,14 +50,50 @@ def _read(connection: socket.socket, count: int) -> bytes:
     return bytes(data)
 
 
+@contextmanager
+def connected(address: str, *, timeout_s: float = 5) -> Iterator[socket.socket]:
+    """A connection to `host:port` that sends small requests at once.
+
+    Raises:
+        OSError: There is none.
+    """
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield connection
+
+
+def _binary_header(data: bytes) -> dict[str, Any]:
+    """The ROCKETMQ form: code, language, version, opaque, flag, remark, fields; lengths before texts."""
+    code, opaque, flag, remark_length = struct.unpack_from(">hxxxiii", data)
+    at = 17 + remark_length
+    header = {"code": code, "opaque": opaque, "flag": flag, "remark": data[17:at].decode()}
+    (left,) = struct.unpack_from(">i", data, at)
+    at, fields = at + 4, {}
+    while left > 0:
+        (key_length,) = struct.unpack_from(">h", data, at)
+        (value_length,) = struct.unpack_from(">i", data, at + 2 + key_length)
+        value_at = at + 6 + key_length
+        fields[data[at + 2 : at + 2 + key_length].decode()] = data[
+            value_at : value_at + value_length
+        ].decode()
+        at, left = value_at + value_length, left - 6 - key_length - value_length
+    return header | {"extFields": fields}
+
+
 def ask_raw(connection: socket.socket, header: bytes, body: bytes = b"") -> Answer:
-    """Sends a JSON header as it stands, with a body, and reads one answer."""
+    """Sends a JSON header as it stands, with a body, and reads one answer.
+
+    That has a JSON header too, unless the broker passes on what a client with the other form said.
+    """
     frame = struct.pack(">ii", 4 + len(header) + len(body), len(header)) + header + body
     connection.sendall(frame)
     (length,) = struct.unpack(">i", _read(connection, 4))
     data = _read(connection, length)
-    header_length = struct.unpack_from(">i", data)[0] & 0xFFFFFF
-    return Answer(json.loads(data[4 : 4 + header_length]), data[4 + header_length :])
+    (kind_and_length,) = struct.unpack_from(">i", data)
+    end = 4 + (kind_and_length & 0xFFFFFF)
+    decode = _binary_header if kind_and_length >> 24 else json.loads
+    return Answer(decode(data[4:end]), data[end:])
 
 
 def ask(
@@ -61,7 +109,6 @@ def ask(
     Raises:
         OSError: No connection, or none that lasts for the answer.
     """
-    host, _, port = address.rpartition(":")
     header = {
         "code": code,
         "language": "JAVA",
@@ -71,7 +118,7 @@ def ask(
         "extFields": ext_fields or {},
         "serializeTypeCurrentRPC": "JSON",
     }
-    with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
+    with connected(address, timeout_s=timeout_s) as connection:
         return ask_raw(connection, json.dumps(header).encode(), body)
 
 

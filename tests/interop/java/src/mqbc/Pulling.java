@@ -10,13 +10,17 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.rocketmq.client.QueryResult;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.PullStatus;
+import org.apache.rocketmq.client.exception.MQClientException;
+import org.apache.rocketmq.client.impl.MQAdminImpl;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.protocol.ResponseCode;
 
 /** The consumers that ask: the classic pull consumer and the lite one. */
 @SuppressWarnings("deprecation")
@@ -34,6 +38,8 @@ final class Pulling {
         commands.put("offsets", this::offsets);
         commands.put("commit", this::commit);
         commands.put("viewMessage", this::viewMessage);
+        commands.put("viewAll", this::viewAll);
+        commands.put("query", this::query);
         commands.put("litePull", this::litePull);
     }
 
@@ -128,6 +134,41 @@ final class Pulling {
     private Object viewMessage(JSONObject arguments) throws Exception {
         return Received.describe(consumer(arguments).viewMessage(
             arguments.getString("topic"), arguments.getString("msgId")));
+    }
+
+    /** For each of {@code keys}, or of {@code unique} ids of producers, where the messages are that the index gives. */
+    private Object query(JSONObject arguments) throws Exception {
+        MQAdminImpl queries = consumer(arguments).getDefaultMQPullConsumerImpl().getRebalanceImpl()
+            .getmQClientFactory().getMQAdminImpl();
+        String topic = arguments.getString("topic");
+        Map<String, Object> found = new LinkedHashMap<>();
+        for (String key : arguments.getJSONArray("keys").toJavaList(String.class)) {
+            List<Object> places = new ArrayList<>();
+            try {
+                QueryResult result = arguments.getBooleanValue("unique")
+                    ? queries.queryMessageByUniqKey(topic, key, 64, 0, Long.MAX_VALUE)
+                    : queries.queryMessage(topic, key, 64, 0, Long.MAX_VALUE);
+                for (MessageExt message : result.getMessageList()) {
+                    places.add(Received.place(message));
+                }
+            } catch (MQClientException fault) {
+                if (fault.getResponseCode() != ResponseCode.NO_MESSAGE) {
+                    throw fault;
+                }
+            }
+            found.put(key, places);
+        }
+        return found;
+    }
+
+    /** For each of the offset {@code ids} where the message is that the broker gives. */
+    private Object viewAll(JSONObject arguments) throws Exception {
+        DefaultMQPullConsumer consumer = consumer(arguments);
+        Map<String, Object> found = new LinkedHashMap<>();
+        for (String id : arguments.getJSONArray("ids").toJavaList(String.class)) {
+            found.put(id, Received.place(consumer.viewMessage(arguments.getString("topic"), id)));
+        }
+        return found;
     }
 
     /**

@@ -54,6 +54,12 @@ final class PushConsuming {
         if (arguments.containsKey("timestamp")) {
             consumer.setConsumeTimestamp(arguments.getString("timestamp"));
         }
+        if (arguments.containsKey("pollNameServerMs")) {
+            consumer.setPollNameServerInterval(arguments.getIntValue("pollNameServerMs"));
+        }
+        if (arguments.containsKey("commitEveryMs")) {
+            consumer.setPersistConsumerOffsetInterval(arguments.getIntValue("commitEveryMs"));
+        }
         if (arguments.getBooleanValue("broadcast")) {
             consumer.setMessageModel(MessageModel.BROADCASTING);
         }

@@ -11,6 +11,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.zip.CRC32;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendCallback;
@@ -150,30 +151,41 @@ final class Sending {
     }
 
     private Object loadStart(JSONObject arguments) throws Exception {
-        Load load = new Load(producer(arguments), arguments.getString("topic"), arguments.getIntValue("threads"),
-            arguments.getIntValue("pauseMs"));
+        Load load = new Load(producer(arguments), arguments);
         loads.put(arguments.getString("name"), load);
         load.start();
         return null;
     }
 
-    /** Senders that go on whatever happens and keep what was acknowledged; each rests after a message if told so. */
+    /**
+     * Senders that go on whatever happens and keep what was acknowledged. Messages are numbered from {@code first} on;
+     * each sender rests for {@code pauseMs} after a send, sends {@code batch} messages at a time when that is more than
+     * 1, and with {@code keys} gives number n the key {@code <keys>-<n>}, the tag {@code Tag<n % 3>} and the property
+     * {@code note}, which is {@code № <n>}.
+     */
     private static final class Load {
         private final DefaultMQProducer producer;
         private final String topic;
         private final int pauseMs;
+        private final int batch;
+        private final int delayLevel;
+        private final String keys;
         private final AtomicReference<String> firstFailure = new AtomicReference<>();
-        private final AtomicInteger next = new AtomicInteger();
+        private final AtomicInteger next;
         private final AtomicInteger failed = new AtomicInteger();
         private final AtomicBoolean stopping = new AtomicBoolean();
         private final List<Thread> threads = new ArrayList<>();
         private final List<Object[]> acknowledged = new ArrayList<>();
 
-        Load(DefaultMQProducer producer, String topic, int threads, int pauseMs) {
+        Load(DefaultMQProducer producer, JSONObject arguments) {
             this.producer = producer;
-            this.topic = topic;
-            this.pauseMs = pauseMs;
-            for (int i = 0; i < threads; i++) {
+            this.topic = arguments.getString("topic");
+            this.pauseMs = arguments.getIntValue("pauseMs");
+            this.batch = Math.max(1, arguments.getIntValue("batch"));
+            this.delayLevel = arguments.getIntValue("delayLevel");
+            this.keys = arguments.getString("keys");
+            this.next = new AtomicInteger(arguments.getIntValue("first"));
+            for (int i = 0; i < arguments.getIntValue("threads"); i++) {
                 this.threads.add(new Thread(this::run, "load-" + i));
             }
         }
@@ -184,26 +196,53 @@ final class Sending {
 
         private void run() {
             while (!stopping.get()) {
-                int number = next.getAndIncrement();
+                int number = next.getAndAdd(batch);
                 try {
-                    SendResult result = producer.send(new Message(topic, body(number)));
-                    if (result.getSendStatus() != SendStatus.SEND_OK) {
+                    SendResult result = batch == 1 ? producer.send(message(number)) : producer.send(messages(number));
+                    if (result.getSendStatus() == SendStatus.SEND_OK) {
+                        acknowledge(number, result);
+                    } else {
                         fail(result.toString());
-                        continue;
-                    }
-                    synchronized (acknowledged) {
-                        acknowledged.add(new Object[] {
-                            number, result.getMsgId(), result.getMessageQueue().getQueueId(), result.getQueueOffset(),
-                            result.getMessageQueue().getBrokerName()});
-                        acknowledged.notifyAll();
-                    }
-                    if (pauseMs > 0) {
-                        Thread.sleep(pauseMs);
                     }
                 } catch (Exception fault) {
                     fail(fault.toString());
-                    Thread.yield();
                 }
+                LockSupport.parkNanos(pauseMs * 1_000_000L);
+            }
+        }
+
+        private Message message(int number) {
+            Message message = new Message(topic, body(number));
+            if (keys != null) {
+                message.setKeys(keys + "-" + number);
+                message.setTags("Tag" + number % 3);
+                message.putUserProperty("note", "№ " + number);
+            }
+            if (delayLevel > 0) {
+                message.setDelayTimeLevel(delayLevel);
+            }
+            return message;
+        }
+
+        private List<Message> messages(int first) {
+            List<Message> messages = new ArrayList<>();
+            for (int number = first; number < first + batch; number++) {
+                messages.add(message(number));
+            }
+            return messages;
+        }
+
+        /** The ids of a batch come in one text, its offset is that of its first message. */
+        private void acknowledge(int number, SendResult result) {
+            String[] ids = result.getMsgId().split(",");
+            String[] offsetIds = result.getOffsetMsgId().split(",");
+            synchronized (acknowledged) {
+                for (int i = 0; i < batch; i++) {
+                    acknowledged.add(new Object[] {
+                        number + i, ids[i], result.getMessageQueue().getQueueId(), result.getQueueOffset() + i,
+                        offsetIds[i], result.getMessageQueue().getBrokerName()});
+                }
+                acknowledged.notifyAll();
             }
         }
 
@@ -248,6 +287,7 @@ final class Sending {
             }
             Map<String, Object> fields = new LinkedHashMap<>();
             fields.put("acknowledged", acknowledged);
+            fields.put("next", next.get());
             fields.put("failed", failed.get());
             fields.put("firstFailure", firstFailure.get());
             return fields;
