@@ -13,6 +13,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+ENVIRONMENT = {**os.environ, "MQ_PYTHON": sys.executable, "MQ_COMPILED": ""}
+"""A checkout of a test has no native build, whatever this run tests."""
+
 ECHO = """
 import sys
 def main():
@@ -30,12 +33,13 @@ def checkout(directory: Path) -> Path:
         (directory / "requirements" / f"{level}.txt").write_text("# nothing\n")
     (directory / "tools").mkdir()
     (directory / "tools" / "__init__.py").write_text("")
+    shutil.copy(REPOSITORY / "tools" / "compiled.py", directory / "tools")
     (directory / "tools" / "mqnamesrv.py").write_text(ECHO)
     return directory
 
 
 def start(command: Path, *args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MQ_PYTHON": sys.executable, **env}
+    environment = {**ENVIRONMENT, **env}
     return subprocess.run(
         [command, *args], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
@@ -76,6 +80,7 @@ def test_an_interrupt_before_the_command_has_begun_leaves_no_traceback(prepared:
     (prepared / "tools" / "mqshutdown.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
     interrupted = subprocess.run(
         [prepared / "bin" / "mqshutdown"],
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -105,10 +110,9 @@ def test_changed_requirements_update_the_environment_in_place(prepared: Path) ->
 
 def test_of_two_starts_at_once_one_prepares_and_the_other_waits(tmp_path: Path) -> None:
     root = checkout(tmp_path / "checkout")
-    environment = {**os.environ, "MQ_PYTHON": sys.executable}
     command = [str(root / "bin" / "mqnamesrv")]
     both = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     errors = [child.communicate(timeout=120)[1] for child in both]
