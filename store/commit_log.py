@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("rocketmq.store")
 
 _NEVER = 1 << 62
-_REWRITE_BYTES = 256 << 10
+_REWRITE_BYTES = 4096  # a page: the hole behind a blank record must not take space
 
 
 @attrs.frozen
@@ -188,6 +188,7 @@ class CommitLog:
             taken = self._files.get(ahead.base)
             if taken is None or taken.path != ahead.path:
                 self._disk.remove(ahead.path)
+                self._disk.sync_directory(os.path.dirname(ahead.path))  # not back when `taken` is gone
 
     def _activate(self, active: LogFile | None) -> None:
         self._active = active
@@ -226,7 +227,17 @@ class CommitLog:
             file.file.close()
 
     def _remove(self, path: str) -> None:
-        """Remove a file for good: a file that came back after others have gone would leave a gap."""
+        """Remove a file for good: a file that came back after others have gone would leave a gap.
+
+        What stayed in another directory, where the file could not be made for lack of room, goes first: the
+        next start would take it for the file.
+        """
+        name = os.path.basename(path)
+        for directory in self.directories.all:
+            other = os.path.join(directory, name)
+            if other != path and self._disk.exists(other):
+                self._disk.remove(other)
+                self._disk.sync_directory(directory)
         self._disk.remove(path)
         self._disk.sync_directory(os.path.dirname(path))
 
@@ -438,9 +449,11 @@ class CommitLog:
         """
         for file in self._files_from(start):
             end = min(self.tail - file.base, file.size)
-            for position in range(max(start - file.base, 0), end, _REWRITE_BYTES):
-                data = file.file.pread(min(_REWRITE_BYTES, end - position), position)
-                if data.count(0) != len(data):  # a hole behind a blank record takes no space
+            first = max(start - file.base, 0)
+            for page in range(first - first % _REWRITE_BYTES, end, _REWRITE_BYTES):
+                position = max(page, first)
+                data = file.file.pread(min(page + _REWRITE_BYTES, end) - position, position)
+                if data.count(0) != len(data):
                     file.file.pwrite(data, position)
 
     def _files_from(self, start: int) -> list[LogFile]:

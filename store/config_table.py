@@ -45,7 +45,7 @@ class ConfigTable:
     def __init__(self, path: str, files: FileSystem | None = None) -> None:
         self.path = path
         self._files = files or OsFileSystem()
-        self._is_sure = True
+        self._is_sure = False  # a process that was killed, or met an error, may not have synced what is there
         self._is_damaged = False
 
     @property
@@ -89,7 +89,8 @@ class ConfigTable:
         """Write `text` durably; blocking (two syncs), so call it in a worker thread.
 
         The file is never absent: the old content is first copied to ``.bak``, then the
-        new one is renamed over it. Saving the same text again does nothing.
+        new one is renamed over it. Saving again what this object saved last does nothing; the same text
+        from another process is written again, because nobody knows whether its syncs went well.
 
         Args:
             text: The new content.

@@ -169,6 +169,9 @@ class FileSystem(Protocol):
     def lock(self, path: str) -> FileLock:
         """Lock byte 0 of `path` as Java's store does.
 
+        The lock counts, not the word ``lock`` in the file: on a full disk the file may stay empty, so that
+        a broker starts, serves what it has and deletes what is old.
+
         Raises:
             StoreLockedError: another process holds it.
         """
@@ -409,7 +412,11 @@ class OsFileSystem:
             raise _translated(error, "open", path) from error
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 0)
-            os.pwrite(fd, b"lock", 0)
+            try:
+                os.pwrite(fd, b"lock", 0)
+            except OSError as error:
+                if not _translated(error, "write", path).disk_full:
+                    raise
         except BlockingIOError as error:
             os.close(fd)
             raise StoreLockedError("another process has locked this store", path) from error

@@ -56,7 +56,7 @@ def find_files(
         path = os.path.join(directory, file_name(base))
         size = files.file_size(path)
         if size == 0 and base == last:
-            files.remove(path)
+            _remove(path, files)
             del bases[base]
         elif size < file_size and not clean and (base == last or base + file_size in found):
             _grow(path, file_size, files)
@@ -86,8 +86,14 @@ def _only_one(base: int, known: str, other: str, files: FileSystem) -> str:
     written = [_begins_with_bytes(path, files) for path in paths]
     if all(written):
         raise StoreCorruptError(f"is in {other} too", paths[0])
-    files.remove(paths[0] if written[1] else paths[1])
+    _remove(paths[0] if written[1] else paths[1], files)
     return other if written[1] else known
+
+
+def _remove(path: str, files: FileSystem) -> None:
+    """Remove a file for good: it must not come back when the file that was written is gone."""
+    files.remove(path)
+    files.sync_directory(os.path.dirname(path))
 
 
 def _begins_with_bytes(path: str, files: FileSystem) -> bool:

@@ -363,3 +363,24 @@ async def test_records_of_an_older_segment_do_not_come_back_behind_a_new_header(
         await offsets.file.saved()
     disk.crash(Random(seed), "power")
     assert on_simulated_disk(disk).query("g", "t", 0) == 7
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_start_believes_no_table_whose_name_may_not_be_synced(seed: int) -> None:
+    """The save at the start found the text that was there already, and the journal went at the stop."""
+    disk = SimulatedDisk(seed)
+    offsets = on_simulated_disk(disk)
+    offsets.commit("client", "g", "t", 0, 5)
+    await offsets.file.saved()
+    disk.sync_directory("/s")
+    disk.sync_directory("/")
+    offsets.commit("client", "g", "t", 0, 6)
+    disk.fail = failing_once("sync directory", "config", skip=1)
+    with pytest.raises(StoreError):
+        await offsets.file.saved()
+    disk.crash(Random(seed), "process")
+    offsets = on_simulated_disk(disk)
+    await offsets.file.saved()
+    offsets.close()
+    disk.crash(Random(seed), "power")
+    assert on_simulated_disk(disk).query("g", "t", 0) == 6

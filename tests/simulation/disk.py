@@ -358,10 +358,11 @@ class SimulatedDisk:
             self._locks.add(path)
             try:
                 file.pwrite(_LOCK_TEXT, 0)
-            except StoreIOError:
-                self._locks.discard(path)
-                file.close()
-                raise
+            except StoreIOError as error:
+                if not error.disk_full:  # the lock counts, not the word
+                    self._locks.discard(path)
+                    file.close()
+                    raise
             return SimulatedLock(self, file)
 
     # What handles ask.

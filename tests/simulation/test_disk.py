@@ -295,6 +295,16 @@ def test_handles_mappings_and_locks_of_a_crashed_process_are_dead() -> None:
     disk.lock("/lock").release()
 
 
+def test_a_lock_on_a_full_disk_is_held_without_its_word() -> None:
+    disk = SimulatedDisk(1, capacity_bytes=0)
+    lock = disk.lock("/lock")
+    assert disk.contents("/lock") == b""
+    with pytest.raises(StoreLockedError):
+        disk.lock("/lock")
+    lock.release()
+    assert disk.open_handles() == []
+
+
 # What a loss of power leaves.
 
 

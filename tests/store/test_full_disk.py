@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -252,18 +254,41 @@ def reserve_and_load(store: MessageStore) -> None:
     store.load()
 
 
-def test_a_new_store_on_a_full_disk_says_why_it_cannot_start(disk: Path) -> None:
+def test_a_new_store_on_a_full_disk_says_why_it_cannot_start_or_takes_nothing(disk: Path) -> None:
     filler = Filler(disk)
     filler.leave(0)
     store = make_store(disk / "store", **SIZES)
     try:
-        with pytest.raises(StoreError, match="No space left on device"):
+        if disk.name == "tmpfs-mount":  # where a directory takes no space
             reserve_and_load(store)
+            assert statuses(store, 0) == ["SERVICE_NOT_AVAILABLE"]
+            assert "disk is full" in str(store.unwritable_reason)
+        else:
+            with pytest.raises(StoreError, match="No space left on device"):
+                reserve_and_load(store)
     finally:
         store.shutdown()
         store.release()
     filler.remove()
     closed(opened(disk / "store", **SIZES))
+
+
+def test_a_store_whose_lock_file_is_empty_starts_on_a_full_disk(disk: Path) -> None:
+    """Found by crash schedules: a loss of power took the word that a full disk has no room for."""
+    root, filler = disk / "store", Filler(disk)
+    store = opened(root, **SIZES, **NOT_FORCED)
+    kept = accepted(store, 0, 3)
+    closed(store)
+    os.truncate(root / "lock", 0)
+    filler.leave(0)
+    store = opened(root, **SIZES, **NOT_FORCED)
+    assert (root / "lock").stat().st_size == 0
+    assert bodies(store) == kept
+    taken = f"import fcntl; fcntl.lockf(open({str(root / 'lock')!r}, 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB, 1)"
+    other = subprocess.run([sys.executable, "-c", taken], capture_output=True, text=True, check=False)
+    assert "BlockingIOError" in other.stderr
+    filler.remove()
+    closed(store)
 
 
 def test_a_table_on_a_full_disk_keeps_its_old_text(disk: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from itertools import permutations
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from store_kit import (
 
 from store import StoreCorruptError
 from store.log_directories import LogDirectories
+from tests.simulation.disk import SimulatedDisk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,6 +256,67 @@ def test_a_file_that_a_failed_write_left_short_is_not_left_so(tmp_path: Path) ->
         assert "PUT_OK" not in statuses
     with open_store(tmp_path / "root", files=disk, store_path_commit_log=listed) as store:
         assert bodies(store) == [b"body-0"]
+
+
+@pytest.mark.parametrize("clean", [False, True])
+def test_what_stayed_of_a_file_that_had_no_room_goes_with_the_file(tmp_path: Path, clean: bool) -> None:
+    """Found by crash schedules: the next start took what had stayed for the first file of the log."""
+    disk = SizedDisk()
+    listed = paths(tmp_path, "a", "b")
+    store = opened(tmp_path / "root", files=disk, store_path_commit_log=listed)
+    disk.hook = failing("truncate", "/a/", errno.ENOSPC)
+    put_files(store, 0, 1)
+    disk.hook = lambda *_: None
+    put_files(store, 1, 2)
+    assert files_in(tmp_path, "a")[0] == files_in(tmp_path, "b")[0] == 0
+    store._log.remove_first_file()
+    assert 0 not in files_in(tmp_path, "a") + files_in(tmp_path, "b")
+    closed(store, clean=clean)
+    with open_store(tmp_path / "root", files=disk, store_path_commit_log=listed) as store:
+        assert store.min_phy_offset == 4096
+        assert bodies(store) == [bytes([1]) * 3500, bytes([2]) * 3500]
+
+
+def _left_by_a_failed_truncate(disk: SimulatedDisk, store: Any) -> Any:
+    disk.fail = lambda name, path: errno.ENOSPC if name == "truncate" and "/a/" in path else None
+    put_files(store, 0, 1)
+    disk.fail = None
+    disk.sync_directory("/s/a")
+    closed(store)
+    store = opened("/s", files=disk, store_path_commit_log="/s/a,/s/b")
+    put_files(store, 1, 1)
+    store._log.sync_from(0)
+    store._log.remove_first_file()
+    return store
+
+
+def _left_ahead_too_late(_disk: SimulatedDisk, store: Any) -> Any:
+    put_files(store, 0, 1)
+    late = store._log.prepare_next_file()
+    store._log.directories.full = frozenset({"/s/b"})
+    put_files(store, 1, 1)
+    store._log.keep_next_file(late)
+    put_files(store, 2, 1)
+    store._log.sync_from(0)
+    store._log.remove_first_file()
+    store._log.remove_first_file()
+    return store
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("leave", [_left_by_a_failed_truncate, _left_ahead_too_late])
+def test_what_was_removed_beside_a_file_does_not_come_back_when_power_fails(leave: Any, seed: int) -> None:
+    disk = SimulatedDisk(seed)
+    disk.makedirs("/s")
+    disk.sync_directory("/")
+    store = leave(disk, opened("/s", files=disk, store_path_commit_log="/s/a,/s/b"))
+    minimum = store.min_phy_offset
+    assert len(store._log.bases()) == 1
+    store.release()
+    disk.crash(Random(seed), "power", names="posix")
+    with open_store("/s", files=disk, store_path_commit_log="/s/a,/s/b") as store:
+        assert store.min_phy_offset == minimum > 0
+        assert len(bodies(store)) == 1
 
 
 def test_messages_are_refused_when_no_directory_has_space(tmp_path: Path) -> None:

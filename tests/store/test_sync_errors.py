@@ -196,6 +196,30 @@ def test_a_failed_sync_at_the_start_ends_the_start_and_the_next_one_writes_the_l
     assert not disk.exists(f"{ROOT}/abort")
 
 
+@pytest.mark.parametrize("read_before", [0, 1], ids=["from the beginning", "from within a page"])
+def test_a_log_is_written_again_on_a_full_disk(read_before: int) -> None:
+    """Found by crash schedules: the hole behind a blank record took space when it was written again."""
+    disk = new_disk()
+    store = opened(ROOT, files=disk, mapped_file_size_commit_log=16384)
+    results = put_ok(store, *[message(each, body=bytes([each]) * 700) for each in (1, 2)])
+    put_ok(store, message(3, body=bytes([3]) * 15000))
+    assert store._log.tail > 16384, "the first file ends with a blank record and a hole"
+    disk.fail = failing_once("commitlog", errno.EIO)
+    with suppress(StoreIOError):
+        store.shutdown()
+    store.release()
+    disk.capacity_bytes = disk.used_bytes
+    store = make_store(ROOT, files=disk, mapped_file_size_commit_log=16384)
+    store.reserve()
+    used = disk.used_bytes
+    store.load()
+    store._log.write_again_from(results[read_before].physical_offset)
+    assert disk.used_bytes == used
+    disk.capacity_bytes = 1 << 62
+    assert bodies(store) == [bytes([1]) * 700, bytes([2]) * 700, bytes([3]) * 15000]
+    closed(store)
+
+
 def acknowledged_in_a_second_run(
     seed: int, *, kill_the_second_start: bool = False
 ) -> tuple[int, list[bytes]]:
@@ -410,6 +434,25 @@ def test_a_table_whose_sync_failed_is_written_again_from_the_beginning(
     writes = sum(each.name == "write" for each in disk.operations)
     table.save("old and new")
     assert sum(each.name == "write" for each in disk.operations) > writes
+    disk.crash(Random(seed), "power")
+    assert ConfigTable(f"{ROOT}/topics.json", disk).load() == "old and new"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_table_that_another_process_left_is_not_believed_to_be_synced(seed: int) -> None:
+    disk = new_disk(seed)
+    table = ConfigTable(f"{ROOT}/topics.json", disk)
+    table.save("old")
+    disk.fail = failing_once(ROOT, errno.EIO, "sync directory", skip=1)  # the name of the new text
+    with pytest.raises(StoreIOError):
+        table.save("old and new")
+    disk.crash(Random(seed), "process")
+    table = ConfigTable(f"{ROOT}/topics.json", disk)
+    assert table.load() == "old and new"
+    table.save("old and new")
+    writes = sum(each.name == "write" for each in disk.operations)
+    table.save("old and new")
+    assert sum(each.name == "write" for each in disk.operations) == writes
     disk.crash(Random(seed), "power")
     assert ConfigTable(f"{ROOT}/topics.json", disk).load() == "old and new"
 
