@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,11 +25,20 @@ from tests.simulation.driver import failing_seeds, quiet, run_schedule
 from tests.simulation.schedule import TOPICS, Crash, Fault, Send, Step, derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CHUNK = 100
 CHUNKS = 6
 SEEDS = range(CHUNK * CHUNKS)
+
+
+@pytest.fixture(autouse=True)
+def _the_log_is_heard_again() -> Iterator[None]:
+    """Behind `quiet`, which is for a process of its own: other tests read the log."""
+    logger = logging.getLogger("rocketmq")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.mark.parametrize("first", range(0, len(SEEDS), CHUNK))
