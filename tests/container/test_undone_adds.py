@@ -103,6 +103,8 @@ async def held_by_process(scene: Scene, before: Holdings | None = None) -> Holdi
 
 def can_bind(port: int) -> bool:
     with socket.socket() as probe:
+        # As servers do: a connection of an earlier process may still be in TIME_WAIT. A listener is in the way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -179,7 +181,7 @@ async def check_undone(scene: Scene, fail: Callable[[], None]) -> None:
     assert await held_by_process(scene, before) == before
     assert files_below(scene.root) == written
     # Other test runs of the machine look for free ports, too, and hold one for a moment.
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await until(lambda: all(can_bind(scene.port + step) for step in (-2, 0, 1)))
     assert scene.traffic.refused == 0
     assert scene.traffic.acknowledged > sent
