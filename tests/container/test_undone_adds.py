@@ -103,7 +103,7 @@ async def held_by_process(scene: Scene, before: Holdings | None = None) -> Holdi
 
 def can_bind(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: a connection of an earlier process may still be in TIME_WAIT. A listener is in the way.
+        # As servers do: an old connection in TIME_WAIT is not in the way, a listener is.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
