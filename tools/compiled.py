@@ -46,7 +46,8 @@ BUILDS = Path(".venv", "compiled")
 """Where builds lie, below the checkout."""
 
 _ROOMS = ("broker", "configuration", "logs", "remoting", "store")
-_LOOKED_AT = (*_ROOMS, "tools/compiled.py", "tools/compiled_build.py", "requirements/dev.txt")
+_RECIPE = ("tools/compiled.py", "tools/compiled_build.py", "tools/compiled_order.py", "requirements/dev.txt")
+_LOOKED_AT = (*_ROOMS, *_RECIPE)
 """Whatever decides what a build is: the rooms of its modules, all that those may import, and the recipe."""
 
 

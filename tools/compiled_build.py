@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from tools.compiled import BUILDS, build_directory, copy_sources
+from tools.compiled_order import UnknownOrderError, store_before_release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,6 +150,7 @@ def build(root: Path, *, jobs: int, optimisation: str = "2") -> Path:
             c_directory = Path(scratch, room)
             cache = root / ".mypy_cache" / f"compiled-{room}"
             extensions = _translate(sources, cache, c_directory, room, modules)
+            _put_in_order(c_directory)
             _compile(extensions, [*compiler, f"-O{optimisation}"], c_directory, made, jobs)
         made.rename(target)
     interpreter = target.name.rpartition("-")[0]
@@ -187,6 +189,14 @@ def _translate(
         raise BuildError("mypyc does not take the sources, see above") from failure
     finally:
         os.chdir(before)
+
+
+def _put_in_order(c_directory: Path) -> None:
+    for path in c_directory.rglob("__native_*.c"):
+        try:
+            path.write_text(store_before_release(path.read_text()))
+        except UnknownOrderError as error:
+            raise BuildError(f"{path.name}, {error}: tools/compiled_order.py must learn it") from error
 
 
 def _compile(

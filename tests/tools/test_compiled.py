@@ -52,7 +52,10 @@ def test_a_build_that_fits_is_taken_unless_told_otherwise(checkout: Path) -> Non
     assert choose(checkout, {"MQ_COMPILED": "no"}) is None
 
 
-@pytest.mark.parametrize("changed", ["store/append.py", "remoting/command.py", "tools/compiled_build.py"])
+@pytest.mark.parametrize(
+    "changed",
+    ["store/append.py", "remoting/command.py", "tools/compiled_build.py", "tools/compiled_order.py"],
+)
 def test_a_build_of_other_sources_is_never_taken(checkout: Path, changed: str) -> None:
     pretend_to_build(checkout)
     with (checkout / changed).open("a") as source:
