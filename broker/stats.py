@@ -80,6 +80,18 @@ class _Item:
         self.times = 0
         self.minutes = self.hours = self.days = birth
 
+    def sample_minutes(self, now_ms: int) -> None:
+        self.minutes = self._with_sample(self.minutes, now_ms, _SAMPLES_KEPT)
+
+    def sample_hours(self, now_ms: int) -> None:
+        self.hours = self._with_sample(self.hours, now_ms, _SAMPLES_KEPT)
+
+    def sample_days(self, now_ms: int) -> None:
+        self.days = self._with_sample(self.days, now_ms, _DAY_SAMPLES_KEPT)
+
+    def _with_sample(self, samples: tuple[_Sample, ...], now_ms: int, kept: int) -> tuple[_Sample, ...]:
+        return (*samples[1 - kept :], (now_ms, self.value, self.times))
+
     def window(self, samples: tuple[_Sample, ...], now_ms: int, length_ms: int) -> StatsWindow:
         start = samples[0]
         for sample in samples:
@@ -242,24 +254,13 @@ class BrokerStatsManager:
             counted.update(row.items)
             if number % _SLICE == 0:
                 yield
-        for number, item in enumerate(counted, 1):
-            item.minutes = _with_sample(item.minutes, item, now_ms, _SAMPLES_KEPT)
-            self._counted_in_hour.add(item)
-            if number % _SLICE == 0:
-                yield
+        yield from _sampled(counted, _Item.sample_minutes, now_ms, self._counted_in_hour)
         if self._samples_taken % _SAMPLES_PER_TEN_MINUTES == 0:
             counted, self._counted_in_hour = self._counted_in_hour, set()
-            for number, item in enumerate(counted, 1):
-                item.hours = _with_sample(item.hours, item, now_ms, _SAMPLES_KEPT)
-                self._counted_in_day.add(item)
-                if number % _SLICE == 0:
-                    yield
+            yield from _sampled(counted, _Item.sample_hours, now_ms, self._counted_in_day)
         if self._samples_taken % _SAMPLES_PER_HOUR == 0:
             counted, self._counted_in_day = self._counted_in_day, set()
-            for number, item in enumerate(counted, 1):
-                item.days = _with_sample(item.days, item, now_ms, _DAY_SAMPLES_KEPT)
-                if number % _SLICE == 0:
-                    yield
+            yield from _sampled(counted, _Item.sample_days, now_ms)
         self._turn_day(now_ms)
 
     def forget_topic(self, topic: str) -> None:
@@ -328,8 +329,19 @@ class BrokerStatsManager:
         )
 
 
-def _with_sample(samples: tuple[_Sample, ...], item: _Item, now_ms: int, kept: int) -> tuple[_Sample, ...]:
-    return (*samples[1 - kept :], (now_ms, item.value, item.times))
+def _sampled(
+    counted: set[_Item],
+    sample: Callable[[_Item, int], None],
+    now_ms: int,
+    onward: set[_Item] | None = None,
+) -> Iterator[None]:
+    """Samples what was counted, and notes it in `onward` for a longer window; yields after each portion."""
+    for number, item in enumerate(counted, 1):
+        sample(item, now_ms)
+        if onward is not None:
+            onward.add(item)
+        if number % _SLICE == 0:
+            yield
 
 
 def _snapshot(item: _Item, now_ms: int) -> StatsSnapshot:

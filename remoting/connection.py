@@ -364,18 +364,7 @@ class Connection:
         self, requests: Sequence[RemotingCommand], frames: Sequence[bytes | memoryview]
     ) -> None:
         """As `reply_encoded` for each of several requests, each of whose answers is one buffer."""
-        left_flight = 0
-        answers = []
-        is_open = not self.closed
-        for request, frame in zip(requests, frames, strict=True):
-            if request.tally == TALLY_IN_FLIGHT and is_open and not request.flag & 2:
-                request.tally = TALLY_ANSWERED
-                left_flight += 1
-                answers.append(frame)
-            elif self._settle(request):
-                answers.append(frame)
-        if left_flight:
-            self._leave_flight(left_flight)
+        answers = [frame for request, frame in zip(requests, frames, strict=True) if self._settle(request)]
         if answers:
             self._queue(answers, len(answers))
 
@@ -401,9 +390,9 @@ class Connection:
             self._held.pop(id(request), None)
         return not request.flag & 2
 
-    def _leave_flight(self, requests: int = 1) -> None:
-        self._in_flight -= requests
-        self._load.in_flight_requests -= requests
+    def _leave_flight(self) -> None:
+        self._in_flight -= 1
+        self._load.in_flight_requests -= 1
         if not self._in_flight and self._owner.draining:
             self._owner.connection_quiet(self)
 

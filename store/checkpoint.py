@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from store.errors import StoreIOError, StoreMissingError
+from store.files import remove_for_good
 
 if TYPE_CHECKING:
     from store.files import FileSystem
@@ -147,5 +148,4 @@ class AbortMarker:
     def remove(self) -> None:
         """Declare a clean stop."""
         if self.present():
-            self._files.remove(self._path)
-            self._files.sync_directory(os.path.dirname(self._path))
+            remove_for_good(self._path, self._files)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from store.errors import StoreCorruptError, StoreIOError
+from store.files import remove_for_good
 from store.log_directories import make_names_last
 from store.mapped_files import LogFile, find_files, open_log_file
 from store.message_codec import BLANK, MAGIC_BLANK
@@ -187,8 +188,7 @@ class CommitLog:
             ahead.file.close()
             taken = self._files.get(ahead.base)
             if taken is None or taken.path != ahead.path:
-                self._disk.remove(ahead.path)
-                self._disk.sync_directory(os.path.dirname(ahead.path))  # not back when `taken` is gone
+                remove_for_good(ahead.path, self._disk)  # not back when `taken` is gone
 
     def _activate(self, active: LogFile | None) -> None:
         self._active = active
@@ -236,10 +236,8 @@ class CommitLog:
         for directory in self.directories.all:
             other = os.path.join(directory, name)
             if other != path and self._disk.exists(other):
-                self._disk.remove(other)
-                self._disk.sync_directory(directory)
-        self._disk.remove(path)
-        self._disk.sync_directory(os.path.dirname(path))
+                remove_for_good(other, self._disk)
+        remove_for_good(path, self._disk)
 
     def reset(self, offset: int) -> None:
         """Begin an empty log at `offset` (which starts a file); for an empty directory."""

@@ -178,6 +178,16 @@ class FileSystem(Protocol):
         ...
 
 
+def remove_for_good(path: str, files: FileSystem) -> None:
+    """Remove a file and make that durable: a name that was not synced comes back after a loss of power.
+
+    Raises:
+        StoreIOError: it is still there, or it is gone and may come back.
+    """
+    files.remove(path)
+    files.sync_directory(os.path.dirname(path))
+
+
 def _translated(error: OSError, operation: str, path: str) -> StoreIOError:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return StoreMissingError(error, operation, path)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from store.errors import StoreCorruptError
+from store.files import remove_for_good
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,7 @@ def find_files(
         path = os.path.join(directory, file_name(base))
         size = files.file_size(path)
         if size == 0 and base == last:
-            _remove(path, files)
+            remove_for_good(path, files)
             del bases[base]
         elif size < file_size and not clean and (base == last or base + file_size in found):
             _grow(path, file_size, files)
@@ -86,14 +87,8 @@ def _only_one(base: int, known: str, other: str, files: FileSystem) -> str:
     written = [_begins_with_bytes(path, files) for path in paths]
     if all(written):
         raise StoreCorruptError(f"is in {other} too", paths[0])
-    _remove(paths[0] if written[1] else paths[1], files)
+    remove_for_good(paths[0] if written[1] else paths[1], files)  # not back when the written one is gone
     return other if written[1] else known
-
-
-def _remove(path: str, files: FileSystem) -> None:
-    """Remove a file for good: it must not come back when the file that was written is gone."""
-    files.remove(path)
-    files.sync_directory(os.path.dirname(path))
 
 
 def _begins_with_bytes(path: str, files: FileSystem) -> bool:

@@ -118,6 +118,28 @@ def from_nth(number: int) -> Callable[[int, str, str], bool]:
     return lambda count, _name, _path: count >= number
 
 
+def failing_once(
+    operation: str, part: str, number: int = errno.EIO, *, skip: int = 0
+) -> Callable[[str, str], int | None]:
+    """For `SimulatedDisk.fail`: as Linux says of one sync that it failed, and of the next that all is well.
+
+    Args:
+        operation: which one fails, on a path that contains `part`.
+        number: errno of the failure.
+        skip: so many others of them succeed before.
+    """
+    found = 0
+
+    def fails(name: str, path: str) -> int | None:
+        nonlocal found
+        if name != operation or part not in path:
+            return None
+        found += 1
+        return number if found == skip + 1 else None
+
+    return fails
+
+
 @attrs.frozen
 class Holdings:
     """What this process holds at a moment; equal before and after when nothing leaked."""

@@ -58,6 +58,19 @@ def test_a_day_is_kept() -> None:
     assert (found.minute.sum, found.hour.sum, found.day.sum) == (1, 1, 6)
 
 
+def test_a_day_forgets_what_was_before_it() -> None:
+    stats, clock = make_stats()
+    stats.put("t", 0, 5, 5)
+    pass_time(stats, clock, 24 * 3600)
+    found = stats.find(StatsName.TOPIC_PUT_NUMS, "t")
+    assert found is not None
+    assert (found.hour.sum, found.day.sum) == (0, 5)
+    pass_time(stats, clock, 3600)
+    found = stats.find(StatsName.TOPIC_PUT_NUMS, "t")
+    assert found is not None
+    assert found.day.sum == 0
+
+
 def test_the_broker_total_is_the_sum_of_its_topics() -> None:
     stats, clock = make_stats()
     stats.put("t", 0, 5, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trio
@@ -15,10 +15,8 @@ from broker.offset_journal import OffsetJournal
 from broker.offsets import NO_OFFSET, ConsumerOffsetManager
 from remoting.json_dialect import loads
 from store import ConfigTable, OsFileSystem, StoreError
+from tests.failing_files import failing_once
 from tests.simulation.disk import SimulatedDisk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def make_offsets(file: Any = None, **more: Any) -> ConsumerOffsetManager:
@@ -262,18 +260,6 @@ def on_simulated_disk(disk: SimulatedDisk) -> ConsumerOffsetManager:
     offsets = make_offsets(ConfigTable("/s/config/consumerOffset.json", disk), journal=journal)
     offsets.load()
     return offsets
-
-
-def failing_once(operation: str, part: str, *, skip: int = 0) -> Callable[[str, str], int | None]:
-    before = [skip + 1]
-
-    def fails(name: str, path: str) -> int | None:
-        if name != operation or part not in path:
-            return None
-        before[0] -= 1
-        return errno.EIO if before[0] == 0 else None
-
-    return fails
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 4])

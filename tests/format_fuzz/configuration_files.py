@@ -7,7 +7,6 @@ from what the text says: every key that nobody knows is warned of, so that a dam
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,15 +15,14 @@ from configuration import ConfigError, read_file
 from container.broker_plan import read_plan
 from container.refusal import BootRefusedError
 from container.settings import read_namesrv_settings, read_settings
-from tests.format_fuzz.damage import do_damage
 from tests.format_fuzz.outcome import FuzzError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from random import Random
 
     from tests.format_fuzz.damage import Damage
+    from tests.format_fuzz.outcome import Said
 
 KINDS = ("configuration",)
 _CONTAINER = """# the container
@@ -79,21 +77,8 @@ def make_template(root: Path, _kind: str) -> Template:
     return Template(root)
 
 
-def trial(template: Template, directory: Path, random: Random, part: str = "") -> str:
-    """Damage a copy of `template` in `directory` and read it; see `store_root.trial`."""
-    root = directory / "configuration"
-    if root.exists():
-        shutil.rmtree(root)
-    shutil.copytree(template.root, root)
-    files = sorted(root.iterdir())
-    damage = do_damage([path for path in files if path.name.startswith(part)] or files, random)
-    try:
-        return f"{damage}: {_outcome(root, damage)}"
-    except Exception as error:
-        raise FuzzError(f"{damage}: {type(error).__name__}: {error}") from error
-
-
-def _outcome(root: Path, damage: Damage) -> str:
+def outcome(_template: Template, root: Path, damage: Damage, _said: Said) -> str:
+    """What is read from `root`, a copy of the files that got `damage`; see `run_trial`."""
     outcomes = [_outcome_of(root / name, damage) for name in _TEXTS]
     refusals = [each for each in outcomes if each is not None]
     return f"refused: {'; '.join(refusals)}" if refusals else "recovered"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.format_fuzz import configuration_files, store_root, tables
-from tests.format_fuzz.outcome import FuzzError
+from tests.format_fuzz.outcome import FuzzError, run_trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +28,8 @@ class Fuzz:
     def __init__(self, kind: str, directory: Path) -> None:
         [self._module] = [module for module in _MODULES if kind in module.KINDS]
         self._kind = kind
-        self._copies = directory / "copy"
-        self._copies.mkdir(parents=True)
+        self._copy = directory / "copy"
+        directory.mkdir(parents=True)
         self._template = self._module.make_template(directory / kind, kind)
 
     def trial(self, seed: int, part: str = "") -> str:
@@ -44,8 +45,9 @@ class Fuzz:
         Raises:
             FuzzError: what must not be; it says how to repeat it.
         """
+        judge = partial(self._module.outcome, self._template)
         try:
-            return str(self._module.trial(self._template, self._copies, Random(f"{self._kind} {seed}"), part))
+            return run_trial(self._template.root, self._copy, Random(f"{self._kind} {seed}"), part, judge)
         except FuzzError as error:
             only = f" --part {part}" if part else ""
             again = f"python -m tests.format_fuzz --kind {self._kind} --first {seed} --seeds 1{only}"

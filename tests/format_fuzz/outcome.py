@@ -1,19 +1,24 @@
-"""What every part of the fuzz needs to judge an outcome: a failure, a disk, and what was said."""
+"""One trial of the fuzz, and what every part needs to judge its outcome: a failure, a disk, what was said."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any, Self
 
 from store import OsFileSystem, StoreIOError
+from tests.format_fuzz.damage import do_damage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from random import Random
 
     from store import StoreFile
+    from tests.format_fuzz.damage import Damage
 
 _MOST_OPERATIONS = 50_000
 
@@ -65,11 +70,11 @@ class _QuickFile:
 
 
 class Said(logging.Handler):
-    """Keeps the warnings and errors of a logger while inside."""
+    """Keeps our warnings and errors while inside."""
 
-    def __init__(self, logger: str) -> None:
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._logger = logging.getLogger(logger)
+        self._logger = logging.getLogger("rocketmq")
         self.lines: list[str] = []
 
     def __enter__(self) -> Self:
@@ -88,3 +93,35 @@ class Said(logging.Handler):
     def names(self, path: Path) -> bool:
         """Whether something was said about the file."""
         return any(str(path) in line for line in self.lines)
+
+
+def run_trial(
+    template: Path, copy: Path, random: Random, part: str, judge: Callable[[Path, Damage, Said], str]
+) -> str:
+    """Damage a copy of a directory and see what becomes of it.
+
+    Args:
+        template: The directory.
+        copy: Where its copy goes, instead of the one that is there.
+        random: Chooses the damage.
+        part: Damage only files whose path in the copy begins so, if there are any.
+        judge: Gets the copy, what was done to it, and what will be said meanwhile; returns what came of it,
+            or raises.
+
+    Returns:
+        What was done and what came of it.
+
+    Raises:
+        FuzzError: something that must not happen did.
+    """
+    if copy.exists():
+        shutil.rmtree(copy)
+    shutil.copytree(template, copy)
+    files = sorted(path for path in copy.rglob("*") if path.is_file())
+    chosen = [path for path in files if str(path.relative_to(copy)).startswith(part)] or files
+    damage = do_damage(chosen, random)
+    with Said() as said:
+        try:
+            return f"{damage}: {judge(copy, damage, said)}"
+        except Exception as error:
+            raise FuzzError(f"{damage}: {type(error).__name__}: {error}{said}") from error

@@ -10,7 +10,6 @@ Whatever happened to a file, a store either says which file is wrong and refuses
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -26,15 +25,14 @@ from store import (
 )
 from store.index_file import HEADER_BYTES
 from store.message_codec import frame_of
-from tests.format_fuzz.damage import do_damage
-from tests.format_fuzz.outcome import FuzzError, QuickDisk, Said
+from tests.format_fuzz.outcome import FuzzError, QuickDisk
 from tests.store_reader import UnsoundError, parse_message
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from random import Random
 
     from tests.format_fuzz.damage import Damage
+    from tests.format_fuzz.outcome import Said
 
 START_MS = 1_700_000_000_000
 LOG_FILE_BYTES = 4096
@@ -168,33 +166,8 @@ def _message(number: int) -> Message:
     )
 
 
-def trial(template: Template, directory: Path, random: Random, part: str = "") -> str:
-    """Damage a copy of `template` in `directory` and open it.
-
-    Args:
-        part: Damage only files whose path below the root begins so.
-
-    Returns:
-        What was done and what came of it.
-
-    Raises:
-        FuzzError: something that must not happen did.
-    """
-    root = directory / "store"
-    if root.exists():
-        shutil.rmtree(root)
-    shutil.copytree(template.root, root)
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    chosen = [path for path in files if str(path.relative_to(root)).startswith(part)] or files
-    damage = do_damage(chosen, random)
-    with Said("rocketmq.store") as said:
-        try:
-            return f"{damage}: {_outcome(template, root, damage, said)}"
-        except Exception as error:
-            raise FuzzError(f"{damage}: {type(error).__name__}: {error}{said}") from error
-
-
-def _outcome(template: Template, root: Path, damage: Damage, said: Said) -> str:
+def outcome(template: Template, root: Path, damage: Damage, said: Said) -> str:
+    """What a store does with `root`, a copy of `template` that got `damage`; see `run_trial`."""
     store = make_store(root)
     try:
         store.reserve()

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -33,16 +32,15 @@ from namesrv.kv_config import KVConfigManager
 from remoting.protocol.admin_body import SubscriptionGroupConfig, TopicConfig
 from store import ConfigTable, StoreError
 from store.quota_consent import Purge, PurgeConsent, ShareInForce
-from tests.format_fuzz.damage import do_damage
-from tests.format_fuzz.outcome import FuzzError, QuickDisk, Said
+from tests.format_fuzz.outcome import FuzzError, QuickDisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from random import Random
 
     from broker.saved_table import SavedTable
     from tests.format_fuzz.damage import Damage
+    from tests.format_fuzz.outcome import Said
 
 KINDS = ("tables", "tables-young", "tables-killed")
 _NOW_MS = 1_700_000_000_000
@@ -203,23 +201,8 @@ def _content(brokers: _Brokers) -> dict[str, Any]:
     }
 
 
-def trial(template: Template, directory: Path, random: Random, part: str = "") -> str:
-    """Damage a copy of `template` in `directory` and read it; see `store_root.trial`."""
-    root = directory / "tables"
-    if root.exists():
-        shutil.rmtree(root)
-    shutil.copytree(template.root, root)
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    chosen = [path for path in files if str(path.relative_to(root)).startswith(part)] or files
-    damage = do_damage(chosen, random)
-    with Said("rocketmq") as said:
-        try:
-            return f"{damage}: {_outcome(template, root, damage, said)}"
-        except Exception as error:
-            raise FuzzError(f"{damage}: {type(error).__name__}: {error}{said}") from error
-
-
-def _outcome(template: Template, root: Path, damage: Damage, said: Said) -> str:
+def outcome(template: Template, root: Path, damage: Damage, said: Said) -> str:
+    """What is read from `root`, a copy of `template` that got `damage`; see `run_trial`."""
     brokers = _Brokers(root)
     found, refused = _read(brokers)
     for name, error in refused.items():

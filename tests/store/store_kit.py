@@ -1,4 +1,4 @@
-"""What the store's tests share: small files, a disk that fails on demand, one-line messages."""
+"""What the store's tests share: small files, disks that fail or lose power on demand, one-line messages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from remoting.protocol.message import decode_messages, encode_host
 from store import ManualClock, Message, MessageStore, MessageStoreConfig, OsFileSystem
 from store.errors import StoreIOError
 from store.files import DiskSpace
+from tests.simulation.disk import SimulatedDisk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,6 +23,8 @@ FIXTURE = Path(__file__).parent / "fixtures" / "java-5.5.0-store.tar.xz"
 BORN = encode_host("10.1.2.3", 4567)
 START_MS = 1_700_000_000_000
 ALL_TIME = (0, 1 << 62)
+ROOT = "/s"
+"""Where a store lies on a `new_disk`."""
 
 
 def small_config(root: Path | str, **changes: Any) -> MessageStoreConfig:
@@ -57,6 +60,15 @@ def a_second_later(store: MessageStore) -> None:
     """What the running store does a second after a write found no space."""
     store._cleaner._write_failed = False
     store._cleaner.measure()
+
+
+def checkpointed(store: MessageStore) -> None:
+    """What the services of a running store do in time: all is on the device, and the checkpoint says so."""
+    store._log.sync_from(0)
+    store._flush.flushed_timestamp = store._last_store_timestamp
+    store._dispatcher.flushed(store._log.tail)
+    store._behind.write_blocking()
+    store._behind.sync_blocking(store._dispatcher.timestamp)
 
 
 def closed(store: MessageStore, *, clean: bool = True) -> None:
@@ -145,6 +157,14 @@ def unpack_java_store(target: Path) -> Path:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4
         archive.extractall(target)
     return target
+
+
+def new_disk(seed: int = 0) -> SimulatedDisk:
+    """A disk that can lose power, on which the directory `ROOT` is durable."""
+    disk = SimulatedDisk(seed)
+    disk.makedirs(ROOT)
+    disk.sync_directory("/")
+    return disk
 
 
 class FaultyDisk(OsFileSystem):

@@ -6,32 +6,25 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from store_kit import START_MS, bodies, message, open_store, opened, put_ok, queried
+from store_kit import (
+    ROOT,
+    START_MS,
+    bodies,
+    checkpointed,
+    message,
+    new_disk,
+    open_store,
+    opened,
+    put_ok,
+    queried,
+)
 
 from store import ManualClock
-from tests.simulation.disk import SimulatedDisk
 
 if TYPE_CHECKING:
-    from store import MessageStore
     from tests.simulation.disk import Names
 
-ROOT = "/s"
 SEEDS = range(16)
-
-
-def new_disk(seed: int) -> SimulatedDisk:
-    disk = SimulatedDisk(seed)
-    disk.makedirs(ROOT)
-    disk.sync_directory("/")
-    return disk
-
-
-def checkpointed(store: MessageStore) -> None:
-    store._log.sync_from(0)
-    store._flush.flushed_timestamp = store._last_store_timestamp
-    store._dispatcher.flushed(store._log.tail)
-    store._behind.write_blocking()
-    store._behind.sync_blocking(store._dispatcher.timestamp)
 
 
 @pytest.mark.parametrize("names", ["posix", "journal"])

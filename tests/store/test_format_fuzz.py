@@ -45,6 +45,6 @@ def test_a_failure_says_how_it_is_repeated(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: object) -> str:
         raise FuzzError("lost")
 
-    monkeypatch.setattr(store_root, "_outcome", fail)
+    monkeypatch.setattr(store_root, "outcome", fail)
     with pytest.raises(FuzzError, match=r"--kind clean --first 7 --seeds 1 --part index$"):
         fuzz.trial(7, "index")

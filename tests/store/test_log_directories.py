@@ -18,6 +18,7 @@ from store_kit import (
     failing,
     make_store,
     message,
+    new_disk,
     open_store,
     opened,
     put_ok,
@@ -26,10 +27,11 @@ from store_kit import (
 
 from store import StoreCorruptError
 from store.log_directories import LogDirectories
-from tests.simulation.disk import SimulatedDisk
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.simulation.disk import SimulatedDisk
 
 
 def paths(root: Path, *names: str) -> str:
@@ -306,9 +308,7 @@ def _left_ahead_too_late(_disk: SimulatedDisk, store: Any) -> Any:
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("leave", [_left_by_a_failed_truncate, _left_ahead_too_late])
 def test_what_was_removed_beside_a_file_does_not_come_back_when_power_fails(leave: Any, seed: int) -> None:
-    disk = SimulatedDisk(seed)
-    disk.makedirs("/s")
-    disk.sync_directory("/")
+    disk = new_disk(seed)
     store = leave(disk, opened("/s", files=disk, store_path_commit_log="/s/a,/s/b"))
     minimum = store.min_phy_offset
     assert len(store._log.bases()) == 1

@@ -7,27 +7,23 @@ from random import Random
 
 import pytest
 import trio
-from store_kit import START_MS, bodies, closed, message, open_store, opened, put_ok, running
+from store_kit import (
+    ROOT,
+    START_MS,
+    bodies,
+    checkpointed,
+    closed,
+    message,
+    new_disk,
+    open_store,
+    opened,
+    put_ok,
+    running,
+)
 
 from store import ManualClock, MessageStore, PutStatus, StoreIOError
-from tests.simulation.disk import SimulatedDisk
 
-ROOT = "/s"
 SEEDS = range(12)
-
-
-def new_disk(seed: int) -> SimulatedDisk:
-    disk = SimulatedDisk(seed)
-    disk.makedirs(ROOT)
-    disk.sync_directory("/")
-    return disk
-
-
-def checkpointed(store: MessageStore) -> None:
-    store._log.sync_from(0)
-    store._flush.flushed_timestamp = store._last_store_timestamp
-    store._behind.write_blocking()
-    store._behind.sync_blocking(store._dispatcher.timestamp)
 
 
 def filled(store: MessageStore, topic: str, count: int, size: int = 700) -> None:

@@ -12,12 +12,14 @@ import pytest
 import trio
 import trio.testing
 from store_kit import (
+    ROOT,
     FaultyDisk,
     bodies,
     closed,
     fail,
     make_store,
     message,
+    new_disk,
     opened,
     put_ok,
     queried,
@@ -26,39 +28,17 @@ from store_kit import (
 
 from store import ConfigTable, FlushDiskType, MessageStore, PutStatus, StoreIOError
 from store.checkpoint import load_checkpoint
-from tests.simulation.disk import SimulatedDisk
+from tests.failing_files import failing_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.simulation.disk import SimulatedDisk
 
-ROOT = "/s"
 NO_SYNC = [errno.EIO, errno.ENOSPC, errno.EDQUOT]
 MODES = [FlushDiskType.SYNC_FLUSH, FlushDiskType.ASYNC_FLUSH]
 SEEDS = range(12)
-
-
-def new_disk(seed: int = 0) -> SimulatedDisk:
-    disk = SimulatedDisk(seed)
-    disk.makedirs(ROOT)
-    disk.sync_directory("/")
-    return disk
-
-
-def failing_once(
-    part: str, number: int, operation: str = "fdatasync", *, skip: int = 0
-) -> Callable[[str, str], int | None]:
-    """As Linux does it: one sync (after `skip` others) says that it failed, the next one that all is well."""
-    found = [0]
-
-    def fails(name: str, path: str) -> int | None:
-        if name != operation or part not in path:
-            return None
-        found[0] += 1
-        return number if found[0] == skip + 1 else None
-
-    return fails
 
 
 def syncs(disk: SimulatedDisk, part: str) -> int:
@@ -96,7 +76,7 @@ async def test_after_a_failed_sync_of_the_log_nothing_is_acknowledged_and_no_syn
     store = opened(ROOT, files=disk, flush_disk_type=mode)
     answers: list[PutStatus] = []
     before = syncs(disk, "commitlog")
-    disk.fail = failing_once("commitlog", number)
+    disk.fail = failing_once("fdatasync", "commitlog", number)
 
     def send() -> None:
         [result] = put_ok(store, message())
@@ -163,7 +143,7 @@ def test_a_failed_sync_at_the_stop_keeps_the_abort_file(number: int) -> None:
     disk = new_disk()
     store = opened(ROOT, files=disk)
     put_ok(store, message())
-    disk.fail = failing_once("commitlog", number)
+    disk.fail = failing_once("fdatasync", "commitlog", number)
     with pytest.raises(StoreIOError, match=r"commitlog.*fdatasync failed"):
         store.shutdown()
     store.shutdown()
@@ -181,7 +161,7 @@ def test_a_failed_sync_at_the_start_ends_the_start_and_the_next_one_writes_the_l
     store.release()
     disk.crash(Random(0), "process")
     for _ in range(3):
-        disk.fail = failing_once("commitlog", number)
+        disk.fail = failing_once("fdatasync", "commitlog", number)
         store = make_store(ROOT, files=disk)
         store.reserve()
         with pytest.raises(StoreIOError, match=r"commitlog.*fdatasync failed"):
@@ -204,7 +184,7 @@ def test_a_log_is_written_again_on_a_full_disk(read_before: int) -> None:
     results = put_ok(store, *[message(each, body=bytes([each]) * 700) for each in (1, 2)])
     put_ok(store, message(3, body=bytes([3]) * 15000))
     assert store._log.tail > 16384, "the first file ends with a blank record and a hole"
-    disk.fail = failing_once("commitlog", errno.EIO)
+    disk.fail = failing_once("fdatasync", "commitlog")
     with suppress(StoreIOError):
         store.shutdown()
     store.release()
@@ -231,13 +211,13 @@ def acknowledged_in_a_second_run(
     disk = new_disk(seed)
     store = opened(ROOT, files=disk)
     put_ok(store, *[message(each, body=b"%03d" % each * 50) for each in range(60)])
-    disk.fail = failing_once("commitlog", errno.EIO)
+    disk.fail = failing_once("fdatasync", "commitlog")
     with pytest.raises(StoreIOError):
         store._log.sync_from(0)
     store.release()
     disk.crash(Random(seed), "process")
     if kill_the_second_start:
-        disk.fail = failing_once("commitlog", errno.EIO)
+        disk.fail = failing_once("fdatasync", "commitlog")
         with pytest.raises(StoreIOError):
             opened(ROOT, files=disk)
         disk.crash(Random(seed), "process")
@@ -274,7 +254,7 @@ def test_the_abort_file_says_unsynced_until_the_log_is_written_again() -> None:
     store = opened(ROOT, files=disk)
     put_ok(store, message())
     assert b"unsynced" not in disk.contents(f"{ROOT}/abort")
-    disk.fail = failing_once("commitlog", errno.EIO)
+    disk.fail = failing_once("fdatasync", "commitlog")
     with suppress(StoreIOError):
         store.shutdown()
     store.release()
@@ -313,7 +293,7 @@ async def test_a_failed_sync_of_a_derived_file_ends_checkpoints_and_nothing_else
     checkpoint = f"{ROOT}/checkpoint"
     answers: list[PutStatus] = []
     async with running(store):
-        disk.fail = failing_once(part, number, operation)
+        disk.fail = failing_once(operation, part, number)
         put_ok(store, message(0))
         await trio.sleep(200)
         before = load_checkpoint(checkpoint, disk) if disk.exists(checkpoint) else None
@@ -344,7 +324,7 @@ def test_what_a_failed_sync_lost_of_a_derived_file_is_made_again(seed: int, part
     put_ok(store, *[message(each) for each in range(40)])
     store._log.sync_from(0)
     store._behind.write_blocking()
-    disk.fail = failing_once(part, errno.EIO)
+    disk.fail = failing_once("fdatasync", part)
     with pytest.raises(StoreIOError):
         store._behind.sync_blocking(store._dispatcher.timestamp)
     closed(store)
@@ -368,7 +348,7 @@ def test_a_checkpoint_whose_sync_failed_is_saved_again() -> None:
     put_ok(store, message())
     store._log.sync_from(0)
     store._behind.write_blocking()
-    disk.fail = failing_once("checkpoint", errno.EIO)
+    disk.fail = failing_once("fdatasync", "checkpoint")
     with pytest.raises(StoreIOError, match="checkpoint"):
         store._behind.sync_blocking(store._dispatcher.timestamp)
     assert store._behind.trusted, "what it says is true on the device and off it"
@@ -381,7 +361,7 @@ def test_queue_ends_whose_sync_failed_make_no_clean_stop() -> None:
     disk = new_disk()
     store = opened(ROOT, files=disk)
     put_ok(store, message())
-    disk.fail = failing_once("queueEnds", errno.EIO)
+    disk.fail = failing_once("fdatasync", "queueEnds")
     with pytest.raises(StoreIOError, match="queueEnds"):
         store.shutdown()
     store.release()
@@ -397,7 +377,7 @@ def test_a_start_whose_abort_file_is_not_durable_changes_nothing(operation: str)
     store = opened(ROOT, files=disk)
     put_ok(store, message())
     closed(store)
-    disk.fail = failing_once("abort" if operation == "fdatasync" else ROOT, errno.EIO, operation)
+    disk.fail = failing_once(operation, "abort" if operation == "fdatasync" else ROOT)
     store = make_store(ROOT, files=disk)
     store.reserve()
     with pytest.raises(StoreIOError):
@@ -412,7 +392,7 @@ def test_a_start_whose_abort_file_is_not_durable_changes_nothing(operation: str)
 
 def test_an_abort_file_on_a_full_disk_need_not_hold_anything() -> None:
     disk = new_disk()
-    disk.fail = failing_once("abort", errno.ENOSPC)
+    disk.fail = failing_once("fdatasync", "abort", errno.ENOSPC)
     store = opened(ROOT, files=disk)
     assert disk.exists(f"{ROOT}/abort")
     closed(store)
@@ -428,7 +408,7 @@ def test_a_table_whose_sync_failed_is_written_again_from_the_beginning(
     table = ConfigTable(f"{ROOT}/topics.json", disk)
     table.save("old")
     part = "topics.json" if operation == "fdatasync" else ROOT
-    disk.fail = failing_once(part, errno.EIO, operation, skip=skip)
+    disk.fail = failing_once(operation, part, skip=skip)
     with pytest.raises(StoreIOError):
         table.save("old and new")
     writes = sum(each.name == "write" for each in disk.operations)
@@ -443,7 +423,7 @@ def test_a_table_that_another_process_left_is_not_believed_to_be_synced(seed: in
     disk = new_disk(seed)
     table = ConfigTable(f"{ROOT}/topics.json", disk)
     table.save("old")
-    disk.fail = failing_once(ROOT, errno.EIO, "sync directory", skip=1)  # the name of the new text
+    disk.fail = failing_once("sync directory", ROOT, skip=1)  # the name of the new text
     with pytest.raises(StoreIOError):
         table.save("old and new")
     disk.crash(Random(seed), "process")
@@ -462,7 +442,7 @@ def test_a_table_whose_sync_failed_is_whole_in_one_version(seed: int) -> None:
     disk = new_disk(seed)
     table = ConfigTable(f"{ROOT}/topics.json", disk)
     table.save("old")
-    disk.fail = failing_once("topics.json.tmp", errno.ENOSPC)
+    disk.fail = failing_once("fdatasync", "topics.json.tmp", errno.ENOSPC)
     with pytest.raises(StoreIOError):
         table.save("new" * 5000)
     disk.crash(Random(seed), "power")
