@@ -26,6 +26,7 @@ __all__ = ["PropertyFacts", "PropertyReader", "UniqueIdSource"]
 
 _SEPARATOR = "\x02"
 _UNIQ_KEY_PROBE = "UNIQ_KEY\x01"
+_UNIQ_KEY_MARK = _UNIQ_KEY_PROBE.encode()
 _OWN_KEYS = ("MSG_REGION", "TRACE_ON", "CLUSTER")
 _REMOVED_KEYS = ("POP_CK",)
 _TIMER_KEYS = ("TIMER_DELIVER_MS", "TIMER_DELAY_MS", "TIMER_DELAY_SEC")
@@ -92,7 +93,7 @@ class UniqueIdSource:
 
 
 class PropertyReader:
-    """Reads properties texts for one broker; holds at most 4,096 shapes.
+    """Reads properties texts for one broker; holds at most 4,096 shapes with a UNIQ_KEY, and as many without.
 
     `region_id`, `trace_on` and `cluster` are what the broker writes into every message it stores.
     """
@@ -102,6 +103,9 @@ class PropertyReader:
         self._own = {"MSG_REGION": region_id, "TRACE_ON": trace, "CLUSTER": cluster}
         self._own_text = encode_properties(self._own).decode()
         self._shapes: dict[str, PropertyFacts] = {}
+        self._keyless: dict[str, PropertyFacts] = {}
+        self._before_key = self._behind_key = b""
+        self._around_key: PropertyFacts | None = None
         self._ids = UniqueIdSource()
 
     def read(self, text: str, now_ms: int) -> tuple[PropertyFacts, str, bytes]:
@@ -125,10 +129,26 @@ class PropertyReader:
             unique_key = text[begin:end]
             if unique_key:
                 shape = text[:begin] + text[end:]
-                return self._shapes.get(shape) or self._learn(text, shape), unique_key
-        return self._shapes.get(text) or self._learn(text, text), None
+                return self._shapes.get(shape) or self._learn(text, self._shapes, shape), unique_key
+        return self._keyless.get(text) or self._learn(text, self._keyless, text), None
 
-    def _learn(self, text: str, shape: str) -> PropertyFacts:
+    def peek_stored(self, properties: bytes) -> tuple[PropertyFacts, str | None]:
+        """`peek` at a text that is stored as it is; quick when all but UNIQ_KEY is as in the call before."""
+        before, behind, facts = self._before_key, self._behind_key, self._around_key
+        if facts is not None and properties.startswith(before) and properties.endswith(behind):
+            key = properties[len(before) : len(properties) - len(behind)]
+            if key and b"\x02" not in key:
+                return facts, str(key, "utf-8", "replace")
+        facts, unique_key = self.peek(str(properties, "utf-8", "replace"))
+        if unique_key is not None:
+            start = properties.find(_UNIQ_KEY_MARK) + len(_UNIQ_KEY_MARK)
+            end = properties.find(b"\x02", start)
+            self._before_key = properties[:start]
+            self._behind_key = b"" if end < 0 else properties[end:]
+            self._around_key = facts
+        return facts, unique_key
+
+    def _learn(self, text: str, known: dict[str, PropertyFacts], shape: str) -> PropertyFacts:
         pairs = decode_properties(text)
         delay_text = pairs.get("DELAY", "0")
         delay_illegal = None
@@ -153,9 +173,9 @@ class PropertyReader:
             wait_store=pairs.get("WAIT", "true").lower() == "true",
             tail=self._tail(text, pairs, delay_level),
         )
-        if len(self._shapes) >= _SHAPES_MAX:
-            self._shapes.clear()
-        self._shapes[shape] = facts
+        if len(known) >= _SHAPES_MAX:
+            known.clear()
+        known[shape] = facts
         return facts
 
     def _tail(self, text: str, pairs: dict[str, str], delay_level: int) -> str | None:

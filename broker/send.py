@@ -291,7 +291,11 @@ class SendMessageProcessor:
         """Any answer: of batches, of failures, with ids that no template may hold."""
         request, queue_id, unique_key, *_ = send
         stored = PutStatus.PUT_OK
-        status = next((each.status for each in results if each.status is not stored), durable)
+        status = durable
+        for each in results:
+            if each.status is not stored:
+                status = each.status
+                break
         code, remark, is_stored = failure_of(status, self._context)
         answer = dict(self._answer_fields)
         if is_stored:

@@ -28,7 +28,7 @@ from remoting.protocol.message import (
     decode_properties,
     dlq_topic,
     encode_properties,
-    iter_batch,
+    split_batch,
     topic_fault,
 )
 from remoting.protocol.request_code import RequestCode
@@ -271,31 +271,29 @@ class SendAdmission:
         born_timestamp = integer64(fields["g"])
         batch: list[Message] = []
         try:
-            items = list(iter_batch(request.body))
+            items = split_batch(request.body)
         except RemoteFault as error:
             raise CommandError(ResponseCode.MESSAGE_ILLEGAL, f"the message is illegal, {error}") from error
         limits = self._context.store_config
         # It is stored whole, so one file must hold it.
         if len(request.body) + len(items) * _BATCH_ITEM_BYTES > limits.mapped_file_size_commit_log:
             raise self._illegal()
+        most_bytes, peek, born_host = (
+            limits.max_message_size,
+            self._properties.peek_stored,
+            connection.remote_host,
+        )
         for flag, body, properties in items:
-            facts, unique_key = self._properties.peek(str(properties, "utf-8", "replace"))
-            if facts.delay_level > 0 or len(body) > limits.max_message_size or properties[-1:] == b"\0":
+            facts, unique_key = peek(properties)
+            if facts.delay_level > 0 or len(body) > most_bytes or properties.endswith(b"\0"):
                 raise self._illegal()
+            keys = facts.keys if unique_key is None else (unique_key, *facts.keys)
             batch.append(
                 Message(
-                    topic,
-                    queue_id,
-                    flag,
-                    sys_flag,
-                    born_timestamp,
-                    connection.remote_host,
-                    body,
-                    bytes(properties),
-                    facts.tags_code,
-                    facts.keys if unique_key is None else (unique_key, *facts.keys),
+                    topic, queue_id, flag, sys_flag, born_timestamp, born_host, body, properties,
+                    facts.tags_code, keys,
                 )
-            )
+            )  # fmt: skip
         first = len(messages)
         messages += batch
         return request, queue_id, None, first, len(batch), outer.wait_store

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _EXTRA_MESSAGE_BYTES = 64 * 1024
 _HOST_FLAGS = BORNHOST_V6_FLAG | STOREHOSTADDRESS_V6_FLAG
 _V6_EXTRA_BYTES = 12
-_PARTS = 5  # head, body, topic, length of the properties, properties
+_PARTS = 4  # head, body, topic and length of the properties, properties
 
 
 Written: TypeAlias = "tuple[ConsumeQueue, int, int, int, int, Message]"
@@ -108,12 +108,18 @@ class Appender:
         parts: list[bytes | memoryview] = []
         written: list[Written] = []
         first_result = len(results)
+        place = queue = None
+        middle_length = -1
+        middle = b""
         offset = tail
         index = start
         advance = 0
         for index in range(start, len(messages)):
             message = messages[index]
-            queue = table.get((message.topic, message.queue_id))
+            if place is None or place[1] != message.queue_id or place[0] != message.topic:
+                place = (message.topic, message.queue_id)
+                queue = table.get(place)
+                middle_length = -1
             if queue is None:
                 try:
                     queue = self._queues.create(message.topic, message.queue_id)
@@ -183,7 +189,10 @@ class Appender:
                     queue.next_offset = queue_offset
                 results.append(PutResult(PutStatus.MESSAGE_ILLEGAL))
                 continue
-            parts += (head, body, topic, properties_length.to_bytes(2, "big"), properties)
+            if properties_length != middle_length:
+                middle = topic + properties_length.to_bytes(2, "big")
+                middle_length = properties_length
+            parts += (head, body, middle, properties)
             written.append((queue, queue_offset, offset, size, tags_code, message))
             results.append(PutResult(ok, stored_offset, offset, size, now_ms, store_host))
             offset += size

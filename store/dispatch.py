@@ -22,7 +22,7 @@ from remoting.protocol.message import (
     TRANSACTION_ROLLBACK_TYPE,
     java_string_hash,
 )
-from store.message_codec import StoredMessage, property_value
+from store.message_codec import StoredMessage, property_mark, property_value
 from store.records import Arrival
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from store.queue_table import QueueTable
 
 _new_tuple = tuple.__new__  # a third of what the constructor of a named tuple takes
-_KEYS = PROPERTY_KEYS.encode()
-_TAGS = PROPERTY_TAGS.encode()
-_UNIQ_KEY = PROPERTY_UNIQ_CLIENT_MESSAGE_ID_KEYIDX.encode()
-_DELAY = PROPERTY_DELAY_TIME_LEVEL.encode()
+_KEYS = property_mark(PROPERTY_KEYS)
+_TAGS = property_mark(PROPERTY_TAGS)
+_UNIQ_KEY = property_mark(PROPERTY_UNIQ_CLIENT_MESSAGE_ID_KEYIDX)
+_DELAY = property_mark(PROPERTY_DELAY_TIME_LEVEL)
 
 
 def has_queue_entry(sys_flag: int) -> bool:

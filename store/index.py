@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from remoting.protocol.message import PROPERTY_TAGS, java_string_hash
+from remoting.protocol.message import PROPERTY_TAGS
 from store.errors import StoreIOError
 from store.index_file import ENTRY_BYTES, HEADER_BYTES, IndexFile
-from store.message_codec import property_value
+from store.key_hash import key_hash, key_hashes
+from store.message_codec import property_mark, property_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,8 +36,9 @@ IndexEntry = tuple[str, tuple[str, ...], int, int, bytes]
 Java 5.5 finds messages by tag too: under the key ``T#<tags>``, after their own keys.
 """
 
-_TAGS = PROPERTY_TAGS.encode()
+_TAGS = property_mark(PROPERTY_TAGS)
 INDEX_TAG_TYPE = "T"
+_TAG_KEYS_MAX = 4096
 
 
 def typed_key(key: str, index_type: str | None) -> str:
@@ -44,41 +46,26 @@ def typed_key(key: str, index_type: str | None) -> str:
     return f"{INDEX_TAG_TYPE}#{key}" if index_type == INDEX_TAG_TYPE else key
 
 
-def _all_keys(keys: tuple[str, ...], properties: bytes) -> tuple[str, ...]:
+class _TagKeys(dict[bytes, str]):
+    """Keys by stored tags: few different ones come."""
+
+    def __missing__(self, tags: bytes) -> str:
+        if len(self) >= _TAG_KEYS_MAX:
+            self.clear()
+        key = self[tags] = typed_key(tags.decode("utf-8", "replace"), INDEX_TAG_TYPE)
+        return key
+
+
+_tag_keys = _TagKeys()
+
+
+def _tag_key(properties: bytes) -> str | None:
     tags = property_value(properties, _TAGS)
-    return (*keys, typed_key(tags.decode("utf-8", "replace"), INDEX_TAG_TYPE)) if tags else keys
+    return _tag_keys[tags] if tags else None
 
 
-_heads: dict[str, int] = {}
-_MAX_HEADS = 4096
-_TAIL_CHARACTERS = 8
-_TAIL_POWER = 31**_TAIL_CHARACTERS
-
-
-def key_hash(topic: str, key: str) -> int:
-    """Java's ``abs(hashCode)`` of ``topic#key``; the one value without positive twin is 0.
-
-    Client ids differ in their last characters only, so the hash of all before is remembered.
-    """
-    text = f"{topic}#{key}"
-    head = text[:-_TAIL_CHARACTERS]
-    tail = text[-_TAIL_CHARACTERS:]
-    if head and tail.isascii():
-        value = _heads.get(head, -1)
-        if value < 0:
-            if len(_heads) >= _MAX_HEADS:
-                _heads.clear()
-            value = _heads[head] = (java_string_hash(head) & 0xFFFFFFFF) * _TAIL_POWER & 0xFFFFFFFF
-        low = 0
-        for unit in tail.encode():
-            low = low * 31 + unit
-        value = (value + low) & 0xFFFFFFFF
-        if value & 0x80000000:
-            value -= 1 << 32
-    else:
-        value = java_string_hash(text)
-    value = abs(value)
-    return 0 if value == 0x80000000 else value
+def _has_keys(entry: IndexEntry) -> bool:
+    return bool(entry[1]) or _tag_key(entry[4]) is not None
 
 
 @attrs.frozen
@@ -86,6 +73,20 @@ class IndexStatistics:
     files: int
     entries: int
     unwritten_messages: int
+
+
+def _hashed(entries: list[IndexEntry]) -> list[tuple[int, int, int]]:
+    """(key hash, commit log offset, store timestamp in ms) of each key of messages, in their order."""
+    texts: list[str] = []
+    physicals: list[int] = []
+    timestamps: list[int] = []
+    for topic, keys, physical, timestamp, properties in entries:
+        tag_key = _tag_key(properties)
+        for key in keys if tag_key is None else (*keys, tag_key):
+            texts.append(f"{topic}#{key}")
+            physicals.append(physical)
+            timestamps.append(timestamp)
+    return list(zip(key_hashes(texts), physicals, timestamps, strict=True))
 
 
 class MessageIndex:
@@ -130,9 +131,9 @@ class MessageIndex:
     def reached(self) -> tuple[int, int]:
         """(store timestamp in ms, commit log offset) of the newest message that `query` can find."""
         for entries in (self._pending, self._writing):
-            for _, keys, physical, timestamp, properties in reversed(entries):
-                if _all_keys(keys, properties):
-                    return timestamp, physical
+            for entry in reversed(entries):
+                if _has_keys(entry):
+                    return entry[3], entry[2]
         return self.end_timestamp, self.end_physical
 
     @property
@@ -280,11 +281,7 @@ class MessageIndex:
         """
         batch = self._writing
         if batch:
-            self._items += [
-                (key_hash(topic, key), physical, timestamp)
-                for topic, keys, physical, timestamp, properties in batch[self._hashed :]
-                for key in _all_keys(keys, properties)
-            ]
+            self._items += _hashed(batch[self._hashed :])
             self._hashed = len(batch)
             if self._files:
                 self._files[-1].finish()
@@ -371,7 +368,7 @@ class MessageIndex:
                 if (
                     entry_topic == topic
                     and begin <= timestamp <= end
-                    and (key in keys or key in _all_keys((), properties))
+                    and (key in keys or key == _tag_key(properties))
                 ):
                     found.append(physical)
         hashed = key_hash(topic, key)

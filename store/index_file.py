@@ -134,37 +134,42 @@ class IndexFile:
         Returns:
             How many were taken.
         """
-        first = self.count
+        first = number = self.count
+        items = items[: max(self._capacity - first, 0)]
+        if not items:
+            return 0
+        if first == 1:
+            _, self.begin_physical, self.begin_timestamp = items[0]
+        begin, slots, used = self.begin_timestamp, self._slots, 0
         slot_at = self._reader(_SLOT)
+        in_file = self._mapped()[HEADER_BYTES : self._entries_at].cast("i") if self._may_map else None
         newest: dict[int, int] = {}
         packed = bytearray()
-        taken = 0
         pack = ENTRY.pack
+        last = begin
+        seconds = previous = 0
         for hashed, physical, timestamp in items:
-            number = first + taken
-            if number >= self._capacity:
-                break
-            if number == 1:
-                self.begin_timestamp = timestamp
-                self.begin_physical = physical
-            slot = hashed % self._slots
-            previous = newest.get(slot)
-            if previous is None:
-                (previous,) = slot_at(HEADER_BYTES + slot * 4)
+            if timestamp != last:
+                seconds = min(max((timestamp - begin) // 1000, 0), _MAX_SECONDS)
+                last = timestamp
+            slot = hashed % slots
+            previous = newest.get(slot, 0)
+            if not previous:
+                # Zero in any byte order: most slots of a young file were never used.
+                if in_file is None or in_file[slot]:
+                    (previous,) = slot_at(HEADER_BYTES + slot * _SLOT_BYTES)
                 if not 0 < previous < first:
                     previous = 0
-                    self._used_slots += 1
-            seconds = (timestamp - self.begin_timestamp) // 1000
-            packed += pack(hashed, physical, min(max(seconds, 0), _MAX_SECONDS), previous)
+                    used += 1
+            packed += pack(hashed, physical, seconds, previous)
             newest[slot] = number
-            self.end_physical = physical
-            self.end_timestamp = timestamp
-            taken += 1
-        if taken:
-            self.count = first + taken
-            self._unfinished = [(packed, self._entries_at + first * ENTRY_BYTES), (self._header(), 0)]
-            self._new_slots = newest
-        return taken
+            number += 1
+        _, self.end_physical, self.end_timestamp = items[-1]
+        self._used_slots += used
+        self.count = number
+        self._unfinished = [(packed, self._entries_at + first * ENTRY_BYTES), (self._header(), 0)]
+        self._new_slots = newest
+        return len(items)
 
     def finish(self) -> None:
         """Write what `add` has taken, in its order; again from the first write when one fails.

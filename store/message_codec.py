@@ -209,14 +209,18 @@ def parse_message(
     )  # fmt: skip
 
 
-def property_value(properties: bytes, name: bytes) -> bytes | None:
-    """Value of one property in a stored property text; None when absent."""
-    mark = name + b"\x01"
-    found = properties.rfind(b"\x02" + mark)
+def property_mark(name: str) -> bytes:
+    """What `property_value` looks for: the name between the separators."""
+    return f"\x02{name}\x01".encode()
+
+
+def property_value(properties: bytes, mark: bytes) -> bytes | None:
+    """Value of the property with this `property_mark` in a stored property text; None when absent."""
+    found = properties.rfind(mark)
     if found >= 0:
-        start = found + len(mark) + 1
-    elif properties.startswith(mark):
-        start = len(mark)
+        start = found + len(mark)
+    elif properties.startswith(mark[1:]):
+        start = len(mark) - 1
     else:
         return None
     end = properties.find(b"\x02", start)

@@ -60,6 +60,7 @@ ROOMS = {
         "store.dispatch",
         "store.index",
         "store.index_file",
+        "store.key_hash",
         "store.mapped_files",
         "store.message_codec",
         "store.message_reader",

@@ -38,7 +38,7 @@ import attrs
 from remoting.errors import RemoteFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 # Property names (Java: MessageConst).
 PROPERTY_KEYS: Final = "KEYS"
@@ -143,6 +143,8 @@ _INT16 = struct.Struct(">h")
 _INT32 = struct.Struct(">i")
 _INT64 = struct.Struct(">q")
 _BATCH_ITEM = struct.Struct(">iiIii")
+_BATCH_ITEM_LENGTH = struct.Struct(">12xii")  # flag and length of the body only
+_new_tuple = tuple.__new__  # a third of what the constructor of a named tuple takes
 
 
 def reset_transaction_value(sys_flag: int, transaction_type: int) -> int:
@@ -402,33 +404,43 @@ class BatchItem(NamedTuple):
 
     flag: int
     body: bytes | memoryview
-    properties: bytes | memoryview
+    properties: bytes
     """Complete property text, see `decode_properties`."""
 
 
-def iter_batch(body: bytes | memoryview) -> Iterator[BatchItem]:
+def split_batch(body: bytes | memoryview) -> list[BatchItem]:
     """The items of a SEND_BATCH_MESSAGE body: size, magic, CRC, flag (int32 each), body, int16 properties.
 
-    Size, magic and CRC are not looked at, as in Java, which writes 0 into the latter two.
+    Size, magic and CRC are not looked at, as in Java, which writes 0 into the latter two. Bodies are slices
+    of `body`, properties are copies.
 
     Raises:
         RemoteFault: an item is torn.
     """
     view = memoryview(body)
-    at = 0
     end = len(view)
-    while at < end:
-        try:
-            _size, _magic, _crc, flag, body_length = _BATCH_ITEM.unpack_from(view, at)
-            item_body, at = _field(view, at + 16, body_length, 4)
-            properties, at = _field(view, at, _INT16.unpack_from(view, at)[0], 2)
-        except (struct.error, ValueError) as error:
-            raise RemoteFault(f"not a batch item at {at}: {error}") from error
-        yield BatchItem(flag, item_body, properties)
+    at = begin = 0
+    items: list[BatchItem] = []
+    try:
+        while at < end:
+            begin = at
+            flag, body_length = _BATCH_ITEM_LENGTH.unpack_from(view, at)
+            body_at = at + _BATCH_ITEM.size
+            body_end = body_at + body_length
+            (properties_length,) = _INT16.unpack_from(view, body_end)
+            properties_at = body_end + 2
+            at = properties_at + properties_length
+            if body_length < 0 or properties_length < 0 or at > end:
+                raise ValueError(f"{body_length} and {properties_length} bytes of {end}")
+            item = (flag, view[body_at:body_end], bytes(view[properties_at:at]))
+            items.append(_new_tuple(BatchItem, item))
+    except (struct.error, ValueError) as error:
+        raise RemoteFault(f"not a batch item at {begin}: {error}") from error
+    return items
 
 
 def encode_batch(items: Iterable[BatchItem]) -> bytes:
-    """The body of a SEND_BATCH_MESSAGE request; the inverse of `iter_batch`."""
+    """The body of a SEND_BATCH_MESSAGE request; the inverse of `split_batch`."""
     parts: list[bytes | memoryview] = []
     for flag, body, properties in items:
         size = _BATCH_ITEM.size + len(body) + 2 + len(properties)

@@ -84,7 +84,7 @@ class Producer:
             request = send_request(body=own[0], i=properties(UNIQ_KEY=f"K{own[0][:4].hex()}", WAIT=wait))
             if len(own) == 2:
                 request = send_request(
-                    body=encode_batch([BatchItem(0, memoryview(body), memoryview(b"")) for body in own]),
+                    body=encode_batch([BatchItem(0, memoryview(body), b"") for body in own]),
                     i=properties(WAIT=wait), m="true",
                 )  # fmt: skip
                 request.code = 320

@@ -100,6 +100,30 @@ def test_any_text_is_stored_as_its_pairs_and_ours(
         assert decode_properties(stored) == expected
 
 
+_names = st.sampled_from(["UNIQ_KEY", "XUNIQ_KEY", "TAGS", "KEYS", "DELAY"])
+_stored = st.lists(st.tuples(_names, st.text("aB1\x01\x02é", max_size=4)), max_size=3).map(
+    lambda pairs: "\x02".join(f"{name}\x01{value}" for name, value in pairs).encode()
+)
+
+
+@given(st.lists(_stored | st.sampled_from([b"", b"UNIQ_KEY\x01", b"UNIQ_KEY\x01\xff", b"\xffUNIQ_KEY\x01a"])))
+def test_a_stored_text_tells_what_it_tells_without_those_before_it(texts: list[bytes]) -> None:
+    properties = reader()
+    for stored in texts:
+        found = properties.peek_stored(stored)
+        assert found == reader().peek(stored.decode("utf-8", "replace"))
+
+
+def test_stored_texts_that_differ_only_in_the_unique_key_share_their_facts() -> None:
+    properties = reader()
+    first = properties.peek_stored(text(TAGS="T", UNIQ_KEY="A1", WAIT="true").encode())
+    second = properties.peek_stored(text(TAGS="T", UNIQ_KEY="längér", WAIT="true").encode())
+    other = properties.peek_stored(text(TAGS="U", UNIQ_KEY="A1", WAIT="true").encode())
+    assert first[0] is second[0] is not other[0]
+    assert (first[1], second[1], other[1]) == ("A1", "längér", "A1")
+    assert (first[0].tags_code, other[0].tags_code) == (java_string_hash("T"), java_string_hash("U"))
+
+
 def test_unique_ids_do_not_repeat_and_follow_the_month() -> None:
     source = UniqueIdSource()
     ids = {source.next(NOW_MS) for _ in range(1000)} | {source.next(NOW_MS + 40 * 86_400_000)}

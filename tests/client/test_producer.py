@@ -10,7 +10,7 @@ from client.routes import Routes
 from client.unique_id import UniqueIds
 from remoting.errors import ConnectError
 from remoting.protocol.body import MessageQueue
-from remoting.protocol.message import COMPRESSED_FLAG, decode_properties, iter_batch
+from remoting.protocol.message import COMPRESSED_FLAG, decode_properties, split_batch
 from remoting.protocol.request_code import RequestCode
 
 ROUTE = RequestCode.GET_ROUTEINFO_BY_TOPIC
@@ -167,7 +167,7 @@ async def test_a_batch_is_one_request() -> None:
     )
     (request,) = peers.asked_of("a:10911", RequestCode.SEND_BATCH_MESSAGE)
     assert request.ext_fields["m"] == "true"
-    items = list(iter_batch(request.body))
+    items = split_batch(request.body)
     assert [bytes(item.body) for item in items] == [b"one", b"two"]
     ids = [decode_properties(item.properties)["UNIQ_KEY"] for item in items]
     assert result.message_id == ",".join(ids)

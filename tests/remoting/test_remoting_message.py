@@ -1,5 +1,6 @@
 """Message layout, ids, hashes and names, against bytes of Java."""
 
+import struct
 from contextlib import suppress
 
 import attrs
@@ -21,8 +22,8 @@ from remoting.protocol.message import (
     encode_message,
     encode_message_id,
     encode_properties,
-    iter_batch,
     java_string_hash,
+    split_batch,
 )
 from remoting.protocol.mq_version import NAMES, version_desc
 
@@ -79,13 +80,19 @@ def test_messages_back_to_back() -> None:
 
 
 def test_a_batch_of_java() -> None:
-    items = list(iter_batch(fixture("batch-body")))
+    items = split_batch(fixture("batch-body"))
     assert [(flag, bytes(body)) for flag, body, _ in items] == [(0, b"one"), (5, b"two")]
     assert decode_properties(items[0].properties)["TAGS"] == "TagA"
     assert encode_batch(items) == fixture("batch-body")
     with pytest.raises(RemoteFault):
-        list(iter_batch(fixture("batch-body")[:-1]))
-    assert list(iter_batch(b"")) == []
+        split_batch(fixture("batch-body")[:-1])
+    assert split_batch(b"") == []
+    for torn in range(1, 22):
+        with pytest.raises(RemoteFault, match="not a batch item at 22"):
+            split_batch(bytes((0, 0, 0, 22)) + bytes(18) + bytes(torn))
+    for negative in (struct.pack(">iiiiih", 0, 0, 0, 0, -2, 0), struct.pack(">iiiiih", 0, 0, 0, 0, 0, -1)):
+        with pytest.raises(RemoteFault, match="not a batch item at 0"):
+            split_batch(negative + bytes(9))
     assert encode_batch([BatchItem(0, b"", b"")]) == bytes((0, 0, 0, 22)) + bytes(18)
 
 

@@ -7,8 +7,6 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from store_kit import (
     ALL_TIME,
     START_MS,
@@ -24,21 +22,14 @@ from store_kit import (
     queried,
 )
 
-from remoting.protocol.message import java_string_hash
 from store import StoreIOError
 from store.checkpoint import load_checkpoint
 from store.files import OsFileSystem
-from store.index import MessageIndex, key_hash
+from store.index import MessageIndex
+from store.key_hash import key_hash
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@given(st.text(max_size=20), st.text(max_size=40))
-def test_key_hash_is_javas(topic: str, key: str) -> None:
-    value = abs(java_string_hash(f"{topic}#{key}"))
-    assert key_hash(topic, key) == (0 if value == 1 << 31 else value)
-    assert key_hash(topic, key) == key_hash(topic, key)
 
 
 def test_layout_of_a_file(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from store_kit import FaultyDisk, failing, message, open_store, put_ok
 from store import ConfigTable, OsFileSystem, PutStatus, StoreError
 from store.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from store.delay_levels import DelayLevels
-from store.message_codec import parse_message, property_value
+from store.message_codec import parse_message, property_mark, property_value
 from store.rates import Rates
 from store.runtime_text import human_bytes, runtime_text
 from tests.simulation.disk import SimulatedDisk
@@ -94,12 +94,12 @@ def test_texts() -> None:
 
 def test_property_value_takes_whole_names_and_the_last_of_two() -> None:
     text = b"XTAGS\x01no\x02TAGS\x01a\x02KEYS\x01k\x02TAGS\x01b\x02LAST\x01z"
-    assert property_value(text, b"TAGS") == b"b"
-    assert property_value(text, b"KEYS") == b"k"
-    assert property_value(text, b"LAST") == b"z"
-    assert property_value(text, b"XTAGS") == b"no"
-    assert property_value(text, b"AGS") is None
-    assert property_value(b"", b"TAGS") is None
+    assert property_value(text, property_mark("TAGS")) == b"b"
+    assert property_value(text, property_mark("KEYS")) == b"k"
+    assert property_value(text, property_mark("LAST")) == b"z"
+    assert property_value(text, property_mark("XTAGS")) == b"no"
+    assert property_value(text, property_mark("AGS")) is None
+    assert property_value(b"", property_mark("TAGS")) is None
 
 
 @given(st.binary(max_size=300), st.integers(0, 20))
