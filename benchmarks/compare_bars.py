@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -22,7 +21,7 @@ __all__ = [
     "QUANTITIES",
     "SYSTEMS",
     "Bar",
-    "Medians",
+    "Figures",
     "Quantity",
     "Reading",
     "markdown_of",
@@ -120,20 +119,25 @@ QUANTITIES = (
 )
 
 
-class Medians:
-    """The median over the rounds of every quantity and system."""
+class Figures:
+    """The best of the rounds of every quantity and system.
+
+    Other guests of a shared machine change its speed by a factor of two within seconds, and only ever make a
+    figure worse: the best is the one that they disturbed least.
+    """
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         values: dict[tuple[str, str], list[float]] = {}
         for reading in readings:
             values.setdefault((reading.quantity, reading.system), []).append(reading.value)
-        self._medians = {key: statistics.median(each) for key, each in values.items()}
+        less = {each.key for each in QUANTITIES if each.better == "less"}
+        self._best = {key: (min if key[0] in less else max)(each) for key, each in values.items()}
         self.systems = [name for name in SYSTEMS if any(system == name for _, system in values)]
         self.quantities = [each for each in QUANTITIES if any(key == each.key for key, _ in values)]
 
     def of(self, quantity: Quantity, system: str) -> float | None:
         """None where nothing was measured."""
-        return self._medians.get((quantity.key, system))
+        return self._best.get((quantity.key, system))
 
     def limit(self, quantity: Quantity, bar: Bar | None) -> float | None:
         """The figure that a bar stands for; None without a bar, or without what it refers to."""
@@ -155,17 +159,17 @@ class Medians:
         return value <= limit if quantity.better == "less" else value >= limit
 
 
-def misses(medians: Medians) -> list[str]:
+def misses(figures: Figures) -> list[str]:
     """A line for each bar that a system of ours misses, then for each moonshot."""
-    bars = [(each, each.bar, "bar") for each in medians.quantities]
-    moonshots = [(each, each.beyond, "moonshot") for each in medians.quantities]
+    bars = [(each, each.bar, "bar") for each in figures.quantities]
+    moonshots = [(each, each.beyond, "moonshot") for each in figures.quantities]
     lines = []
     for quantity, bar, what in bars + moonshots:
         for system in JUDGED:
-            value = medians.of(quantity, system)
-            if bar is None or value is None or medians.reached(quantity, bar, system) is not False:
+            value = figures.of(quantity, system)
+            if bar is None or value is None or figures.reached(quantity, bar, system) is not False:
                 continue
-            ratio = None if bar.of is None else medians.ratio(quantity, system, bar.of)
+            ratio = None if bar.of is None else figures.ratio(quantity, system, bar.of)
             times = "" if ratio is None or bar.of is None else f", {ratio:.2f} of {LABELS[bar.of]}"
             lines.append(
                 f"{LABELS[system]}, {quantity.label}: {quantity.shown(value)} {quantity.unit}{times};"
@@ -180,45 +184,45 @@ class _Cell:
     reached: bool | None = None
 
 
-def _rows(medians: Medians) -> tuple[list[str], list[list[_Cell]]]:
+def _rows(figures: Figures) -> tuple[list[str], list[list[_Cell]]]:
     """Headings and cells that the console and the page share: after each of ours its ratios."""
     headings = [""]
-    for system in medians.systems:
+    for system in figures.systems:
         headings.append(LABELS[system])
-        headings += [f"÷ {LABELS[base]}" for base in _bases(medians, system)]
+        headings += [f"÷ {LABELS[base]}" for base in _bases(figures, system)]
     headings.append("bar")
-    return headings, [_row(quantity, medians) for quantity in medians.quantities]
+    return headings, [_row(quantity, figures) for quantity in figures.quantities]
 
 
-def _bases(medians: Medians, system: str) -> list[str]:
-    return [base for base in (JAVA, NATS) if system in JUDGED and base in medians.systems]
+def _bases(figures: Figures, system: str) -> list[str]:
+    return [base for base in (JAVA, NATS) if system in JUDGED and base in figures.systems]
 
 
-def _row(quantity: Quantity, medians: Medians) -> list[_Cell]:
+def _row(quantity: Quantity, figures: Figures) -> list[_Cell]:
     cells = [_Cell(f"{quantity.label}, {quantity.unit}")]
     bar = quantity.bar
-    for system in medians.systems:
-        value = medians.of(quantity, system)
+    for system in figures.systems:
+        value = figures.of(quantity, system)
         absolute = bar if bar is not None and bar.of is None else None
         cells.append(
-            _Cell("" if value is None else quantity.shown(value), medians.reached(quantity, absolute, system))
+            _Cell("" if value is None else quantity.shown(value), figures.reached(quantity, absolute, system))
         )
-        for base in _bases(medians, system):
-            ratio = medians.ratio(quantity, system, base)
+        for base in _bases(figures, system):
+            ratio = figures.ratio(quantity, system, base)
             own = next(
                 (each for each in (bar, quantity.beyond) if each is not None and each.of == base), None
             )
             cells.append(
-                _Cell("" if ratio is None else f"{ratio:.2f}", medians.reached(quantity, own, system))
+                _Cell("" if ratio is None else f"{ratio:.2f}", figures.reached(quantity, own, system))
             )
     cells.append(_Cell("" if bar is None else bar.text))
     return cells
 
 
-def table_of(medians: Medians, title: str, caption: str) -> Table:
+def table_of(figures: Figures, title: str, caption: str) -> Table:
     """For the console: what has a bar is green or red."""
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    headings, rows = _rows(medians)
+    headings, rows = _rows(figures)
     for heading in headings:
         table.add_column(heading, justify="right" if heading else "left")
     styles = {True: "green", False: "red", None: ""}
@@ -227,9 +231,9 @@ def table_of(medians: Medians, title: str, caption: str) -> Table:
     return table
 
 
-def markdown_of(medians: Medians) -> str:
+def markdown_of(figures: Figures) -> str:
     """For a page: what misses a bar or a moonshot is bold."""
-    headings, rows = _rows(medians)
+    headings, rows = _rows(figures)
     texts = [headings, ["---"] * len(headings)]
     texts += [[f"**{cell.text}**" if cell.reached is False else cell.text for cell in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |").replace("|  |", "| |") for row in texts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from benchmarks.compare_bars import JUDGED, LABELS, Medians, Reading, markdown_of, misses
+from benchmarks.compare_bars import JUDGED, LABELS, Figures, Reading, markdown_of, misses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,7 @@ class Report:
         gib = self.machine["memory_bytes"] / (1 << 30)
         lines = [
             f"{self.date}, {self.machine['cores']} cores shared with the clients, {gib:.0f} GiB,"
-            f" medians of {self.rounds} round{'s' if self.rounds > 1 else ''}"
+            f" the best of {self.rounds} round{'s' if self.rounds > 1 else ''}"
             f"{', a quick run' if self.quick else ''}"
         ]
         if any(reading.system in JUDGED for reading in self.readings):
@@ -112,18 +112,18 @@ def save_report(report: Report, path: Path) -> None:
 
 def page_text(report: Report, picture: str) -> str:
     """What the page's region says; misses and gaps first."""
-    medians = Medians(report.readings)
+    figures = Figures(report.readings)
     lines = [f"Taken {report.conditions[0]}."]
     lines += [f"{line[:1].upper()}{line[1:]}." for line in report.conditions[1:]]
     if report.quick:
         lines.append(
             "**A quick run (`--quick`): it shows that the command works, not how fast anything is.**"
         )
-    missed = misses(medians)
+    missed = misses(figures)
     lines += ["", "Missed:", "", *(f"- {line}" for line in missed)] if missed else ["", "No bar is missed."]
     if report.gaps:
         lines += ["", "Not measured:", "", *(f"- {gap}" for gap in report.gaps)]
-    lines += ["", markdown_of(medians), "", caption(report), "", f"![{TITLE}]({picture})"]
+    lines += ["", markdown_of(figures), "", caption(report), "", f"![{TITLE}]({picture})"]
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from benchmarks.compare_bars import COMPILED, JAVA, LABELS, NATS, OURS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.compare_bars import Medians, Quantity
+    from benchmarks.compare_bars import Figures, Quantity
 
 __all__ = ["svg_of"]
 
@@ -47,12 +47,12 @@ class _Panel:
     height: int
 
 
-def _panels(medians: Medians) -> list[_Panel]:
+def _panels(figures: Figures) -> list[_Panel]:
     panels = []
-    for quantity in medians.quantities:
-        values = ((system, medians.of(quantity, system)) for system in medians.systems)
+    for quantity in figures.quantities:
+        values = ((system, figures.of(quantity, system)) for system in figures.systems)
         bars = [(system, value) for system, value in values if value is not None]
-        limit = medians.limit(quantity, quantity.bar)
+        limit = figures.limit(quantity, quantity.bar)
         panels.append(_Panel(quantity, bars, limit, _PANEL_HEAD + _BAR_STEP * len(bars) + _PANEL_FOOT))
     return panels
 
@@ -61,22 +61,22 @@ def _text(x: float, y: float, text: str, *, size: int = 12, colour: str = _INK, 
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}"{extra}>{escape(text)}</text>'
 
 
-def _drawn(panel: _Panel, left: int, top: int, medians: Medians) -> list[str]:
-    """One panel: heading, then bars, then the line of the goal, then the figures above both."""
+def _drawn(panel: _Panel, left: int, top: int, figures: Figures) -> list[str]:
+    """One panel: heading, then bars, then the line of the goal, then what stands above both."""
     quantity = panel.quantity
     better = f"{quantity.unit}{_PER_MESSAGE.get(quantity.unit, '')}, {quantity.better} is better"
     parts = [
         _text(left, top + 14, quantity.label, size=14, extra=' font-weight="600"'),
         _text(left, top + 31, better, size=11, colour=_FAINT),
     ]
-    figures = []
+    above = []
     room = _PANEL_WIDTH - _NAME_WIDTH - _VALUE_WIDTH
     greatest = max([*(value for _, value in panel.bars), panel.limit or 0.0])
     zero, bars_top = left + _NAME_WIDTH, top + _PANEL_HEAD
     for index, (system, value) in enumerate(panel.bars):
         y = bars_top + index * _BAR_STEP
         width = max(1.0, value / greatest * room)
-        reached = medians.reached(quantity, quantity.bar, system)
+        reached = figures.reached(quantity, quantity.bar, system)
         mark = {True: " ✓", False: " ✗", None: ""}[reached]
         parts += [
             _text(zero - 8, y + 12.5, LABELS[system], extra=' text-anchor="end"'),
@@ -84,7 +84,7 @@ def _drawn(panel: _Panel, left: int, top: int, medians: Medians) -> list[str]:
             f' fill="{_COLOURS[system]}"/>',
         ]
         weight = ' font-weight="600"' if reached is False else ""
-        figures.append(_text(zero + width + 6, y + 12.5, quantity.shown(value) + mark, extra=weight + _HALO))
+        above.append(_text(zero + width + 6, y + 12.5, quantity.shown(value) + mark, extra=weight + _HALO))
     if panel.limit is not None and quantity.bar is not None:
         x = zero + panel.limit / greatest * room
         bottom = bars_top + len(panel.bars) * _BAR_STEP
@@ -95,24 +95,24 @@ def _drawn(panel: _Panel, left: int, top: int, medians: Medians) -> list[str]:
         )
         extra = f' text-anchor="{anchor}"'
         parts.append(_text(x, bottom + 12, f"goal {quantity.bar.text}", size=10, colour=_FAINT, extra=extra))
-    return parts + figures
+    return parts + above
 
 
-def svg_of(medians: Medians, title: str, subtitles: Sequence[str]) -> str:
+def svg_of(figures: Figures, title: str, subtitles: Sequence[str]) -> str:
     """The whole picture.
 
     Args:
         title: One short line.
         subtitles: What the figures must be read with, one line each.
     """
-    panels = _panels(medians)
+    panels = _panels(figures)
     width = 2 * _MARGIN + _COLUMNS * _PANEL_WIDTH + (_COLUMNS - 1) * _GAP
     parts: list[str] = []
     top = _PAGE_HEAD + _LINE_STEP * len(subtitles)
     for first in range(0, len(panels), _COLUMNS):
         row = panels[first : first + _COLUMNS]
         for column, panel in enumerate(row):
-            parts += _drawn(panel, _MARGIN + column * (_PANEL_WIDTH + _GAP), top, medians)
+            parts += _drawn(panel, _MARGIN + column * (_PANEL_WIDTH + _GAP), top, figures)
         top += max(panel.height for panel in row)
         if first + _COLUMNS < len(panels):
             parts.append(

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmarks.compare_bars import QUANTITIES, SYSTEMS, Medians, Reading
+from benchmarks.compare_bars import QUANTITIES, SYSTEMS, Figures, Reading
 from benchmarks.picture import svg_of
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -14,7 +14,7 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 def drawn(readings: list[Reading]) -> ElementTree.Element:
     return ElementTree.fromstring(
-        svg_of(Medians(readings), "Ours <beside> Java & others", ["2 cores", "CPython"])
+        svg_of(Figures(readings), "Ours <beside> Java & others", ["2 cores", "CPython"])
     )
 
 
