@@ -128,7 +128,7 @@ class DirectEvents:
                     self._serve(descriptor, flags)
                 else:
                     others.append(event)
-            if others or runner.runq or runner.waiting_for_idle:
+            if len(others) or runner.runq or runner.waiting_for_idle:  # `others` itself is true also when empty
                 timeout = 0
             else:
                 timeout = clock.deadline_to_sleep_time(deadlines.next_deadline())

@@ -234,6 +234,39 @@ async def test_instruments_see_what_is_served_here_in_passes_of_the_loop() -> No
         events.remove(mine.fileno())
 
 
+async def test_what_wakes_no_task_is_no_turn_of_trio() -> None:
+    seen: list[str] = []
+
+    class Watch(trio.abc.Instrument):
+        def before_io_wait(self, timeout: float) -> None:
+            seen.append("wait")
+
+        def after_io_wait(self, timeout: float) -> None:
+            seen.append("pass")
+
+    events = installed()
+    done = trio.Event()
+    with pair() as (mine, theirs):
+        served: list[int] = []
+
+        def readable() -> None:
+            served.append(len(seen))
+            mine.recv(100)
+            if len(served) < 5:
+                theirs.send(b"x")
+            else:
+                done.set()
+
+        events.when_readable(mine.fileno(), readable)
+        watch = Watch()
+        trio.lowlevel.add_instrument(watch)
+        theirs.send(b"x")
+        await done.wait()
+        trio.lowlevel.remove_instrument(watch)
+        events.remove(mine.fileno())
+    assert seen[served[0] : served[-1]] == ["wait", "pass"] * 4
+
+
 async def test_requests_are_served_in_the_context_of_their_port() -> None:
     said: list[str] = []
     table = ProcessorTable()
