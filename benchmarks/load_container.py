@@ -5,8 +5,9 @@
     add N   → added S   adds N brokers one after the other and removes them; CPU seconds of that
     left    → left N    queue entries that wait for their files
     quiet   → quiet     the start is over: collects garbage, forgets the stalls of the event loop until now
-    stalls S → stalls P L W   p99.9 of the lateness, if S seconds since were loaded and all others idle, the
-                              longest stall, and for how long the loop's thread waited for a core; in seconds
+    stalls S → stalls P C O L W   p99.9 of the lateness, if S seconds since were loaded and all others idle;
+                              the same by the CPU time of the process in the passes, and by the loop's own;
+                              the longest stall; how long the loop's thread waited for a core; in seconds
 
 It ends with its standard input. `benchmarks.smoke` also runs it with the code of older trees: only what they
 have, too, may be imported here.
@@ -82,8 +83,10 @@ async def obey(container: BrokerContainer, directory: Path) -> None:
             watch = loop_stalls()
             if watch is None:
                 raise click.ClickException("nobody watches the loop")
-            late, longest = watch.lateness_s(float(arguments[0]) * 0.001), watch.statistics().longest_s
-            print(f"stalls {late:.6f} {longest:.6f} {waited_for_a_core() - waited:.6f}", flush=True)
+            allowed = float(arguments[0]) * 0.001
+            found = [each.lateness_s(allowed) for each in (watch.passes, watch.computing, watch.own)]
+            found += [watch.passes.longest_s, waited_for_a_core() - waited]
+            print("stalls", *(f"{seconds:.6f}" for seconds in found), flush=True)
 
 
 async def main_loop(directory: Path, brokers: int, log_bytes: int, queue_bytes: int) -> None:

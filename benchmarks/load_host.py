@@ -35,11 +35,15 @@ class Stalls:
 
     Attributes:
         p999: what somebody who comes at a random moment waits for it, in 999 of 1000 cases; seconds.
+        computing: the same if each stall had lasted for the CPU time that the process used in it.
+        own: the same by the CPU time of the loop's thread.
         longest: its longest stall; seconds.
         starved: the part of the time for which its thread waited for a core of the machine.
     """
 
     p999: float
+    computing: float
+    own: float
     longest: float
     starved: float = 0.0
 
@@ -163,8 +167,8 @@ class LoadHost:
     def stalls(self) -> Stalls:
         """Since the last `quiet`; that nobody waits while there is no load does not count."""
         seconds = self._loaded_s or time.monotonic() - self._quiet_since
-        p999, longest, waited = map(float, self.ask(f"stalls {seconds:.3f}"))
-        return Stalls(p999, longest, waited / seconds)
+        *found, waited = map(float, self.ask(f"stalls {seconds:.3f}"))
+        return Stalls(*found, waited / seconds)
 
 
 _ANSWER = r"^(cpu|added|left|quiet|stalls)\b"

@@ -34,7 +34,7 @@ from remoting.protocol.message import body_crc
 from remoting.protocol.request_code import RequestCode
 from remoting.protocol.response_code import ResponseCode
 from store import StoreError
-from store.worker_threads import in_service_thread
+from store.worker_threads import in_background_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -266,7 +266,7 @@ class Registration:
             topics = self._topics.table.values()
         body = self._body(topics)
         if len(body.topic_config_serialize_wrapper.topic_config_table) > _LARGE_TABLE:
-            encoded = await in_service_thread(body.encode)
+            encoded = await in_background_thread(body.encode)
         else:
             encoded = body.encode()
         link.asked = True

@@ -17,6 +17,7 @@ from configuration import wait_configured
 from remoting.errors import BodyFault
 from remoting.json_dialect import dumps_pretty, loads
 from store import StoreError
+from store.background_turns import background_turns
 from store.worker_threads import in_service_thread
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class SavedTable:
         self._file.save(text, before=None if self._journal is None else self._journal.set_bases)
 
     async def run(self, delay_s: Callable[[], float] = lambda: 0.0) -> None:
-        """Save each change `delay_s` seconds after it came; idle as long as nothing changes.
+        """Save each change `delay_s` seconds after it came, in turns; idle as long as nothing changes.
 
         What fails is tried again each second, and said once: a disk may be full for days.
         """
@@ -144,7 +145,9 @@ class SavedTable:
             await self._dirty.wait()
             await wait_configured(delay_s)
             try:
-                await self.saved()
+                # The turn comes first: who waits for a save must not wait for the turns of others.
+                async with background_turns().turn():
+                    await self.saved()
             except StoreError as error:
                 if str(error) != said:
                     _log.error("a table cannot be saved, trying again: %s", error)

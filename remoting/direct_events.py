@@ -128,7 +128,8 @@ class DirectEvents:
                     self._serve(descriptor, flags)
                 else:
                     others.append(event)
-            if len(others) or runner.runq or runner.waiting_for_idle:  # `others` itself is true also when empty
+            # `others` itself is true also when it is empty.
+            if len(others) or runner.runq or runner.waiting_for_idle:
                 timeout = 0
             else:
                 timeout = clock.deadline_to_sleep_time(deadlines.next_deadline())

@@ -6,20 +6,27 @@ are measured by an instrument of the trio run. It costs nothing while the loop w
 for each pass; a task that sleeps and looks how late it wakes up would cost an idle process a wake-up for each
 look, and see only the stalls that it happens to sleep in. Passes below `STALL_S` are forgotten at once.
 
-What is told as *lateness* is the wait that somebody meets who comes at a random moment: within a pass of
-length L it is anything up to L, so one long pass weighs more than a thousand short ones, as it should.
+What is told as *lateness* is the wait that somebody meets who comes at a random moment, see `PassLengths`.
+
+A pass may be long because of what the process does, or because the machine gave it no core or its disk no
+answer. So the CPU time of the process in it is told as well, *computing*: if the loop waited for the
+interpreter, another thread of ours computed meanwhile. It is what would be left of the pass with cores and
+disks always free, at most; and the loop's own part of that is what the loop itself computed.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
+
+from remoting.pass_lengths import SHORTEST_S, PassLengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,14 +35,17 @@ __all__ = ["STALL_S", "LoopStalls", "LoopStallsStatistics", "loop_stalls", "watc
 
 _log = logging.getLogger("rocketmq.remoting")
 
-STALL_S = 0.001
+STALL_S = SHORTEST_S
 """Shorter passes are no stalls."""
 _LATE_S = STALL_S + 0.001
 """Of a timer; epoll rounds its timeouts up to milliseconds."""
+_SLACK, _NICE_SLACK, _MOST_SLACK_S = 0.001, 0.005, 0.1
+"""By how much of its timeout Linux may end a wait late as it likes, to save wake-ups; the second one for
+processes with less than the usual priority (`__estimate_accuracy` in fs/select.c). That is no stall."""
+_CLOCKS_S = 0.001
+"""How old a look at the CPU clocks may be when a pass begins: each takes longer than all else here."""
 _WAITS = math.inf
 """The beginning of a pass while there is none."""
-_STEPS = 8
-"""Classes of length for each doubling."""
 _RECENT_S = 60.0
 _LEAST_PAUSE_S = 1.0
 
@@ -51,6 +61,10 @@ class LoopStallsStatistics:
         recent_longest_s: the same over the last one to two minutes.
         lateness_p999_s: what somebody who comes at a random moment waits for at most, in 999 of 1000 cases; 0
             when that is less than `STALL_S`.
+        computing_longest_s, computing_p999_s: the same if passes had only lasted for the CPU time that the
+            process used in them, with all its threads. At most: what came in the millisecond before a pass,
+            and all the time that a late timer was waited for, may be in it.
+        own_longest_s, own_p999_s: the same for the CPU time of the loop's own thread.
     """
 
     watched_s: float
@@ -58,6 +72,10 @@ class LoopStallsStatistics:
     longest_s: float
     recent_longest_s: float
     lateness_p999_s: float
+    computing_longest_s: float
+    computing_p999_s: float
+    own_longest_s: float
+    own_p999_s: float
 
 
 class LoopStalls(trio.abc.Instrument):
@@ -67,18 +85,31 @@ class LoopStalls(trio.abc.Instrument):
         warn_millis: asked at each stall; one of at least so many milliseconds is logged, but not more than
             one a second. 0 is never.
         now: a clock in seconds that no pass stops.
+        process_cpu, thread_cpu: the CPU time in seconds of the process, and of the thread that asks.
+
+    Attributes:
+        passes: how long they lasted.
+        computing: for how much of that the process computed, at most.
+        own: for how much of that the loop's thread computed, at most.
     """
 
     __slots__ = (
-        "_lengths", "_longest", "_minute", "_minute_before_longest", "_minute_longest", "_now", "_since",
-        "_slept", "_timeout", "_warn_millis", "_warned", "_woke", "users",
+        "_clocks_at", "_minute", "_minute_before_longest", "_minute_longest", "_now", "_process_before",
+        "_process_cpu", "_since", "_slack", "_slept", "_thread_before", "_thread_cpu", "_timeout",
+        "_warn_millis", "_warned", "_woke", "computing", "own", "passes", "users",
     )  # fmt: skip
 
     def __init__(
-        self, warn_millis: Callable[[], int] = lambda: 0, *, now: Callable[[], float] = time.perf_counter
+        self,
+        warn_millis: Callable[[], int] = lambda: 0,
+        *,
+        now: Callable[[], float] = time.perf_counter,
+        process_cpu: Callable[[], float] = time.process_time,
+        thread_cpu: Callable[[], float] = time.thread_time,
     ) -> None:
         self._warn_millis = warn_millis
         self._now = now
+        self._process_cpu, self._thread_cpu = process_cpu, thread_cpu
         self.users = 0  # blocks of `watched_loop`
         self.start_over()
 
@@ -89,9 +120,15 @@ class LoopStalls(trio.abc.Instrument):
         """Forgets everything, as well as the pass that is under way: what stalled a start is no news."""
         self._since = self._slept = self._minute = self._now()
         self._woke, self._timeout = _WAITS, math.inf
-        self._lengths: dict[int, tuple[int, float]] = {}
-        self._longest = self._minute_longest = self._minute_before_longest = 0.0
+        self._slack = _NICE_SLACK if os.getpriority(os.PRIO_PROCESS, 0) > 0 else _SLACK
+        self._look_at_clocks(self._since)
+        self.passes, self.computing, self.own = PassLengths(), PassLengths(), PassLengths()
+        self._minute_longest = self._minute_before_longest = 0.0
         self._warned = -math.inf
+
+    def _look_at_clocks(self, now: float) -> None:
+        self._clocks_at = now
+        self._process_before, self._thread_before = self._process_cpu(), self._thread_cpu()
 
     # Called by trio and by `direct_events`.
 
@@ -112,20 +149,29 @@ class LoopStalls(trio.abc.Instrument):
             return
         self._woke = woke = self._now()
         late = woke - self._slept - self._timeout
-        if late >= _LATE_S:
+        if late >= _LATE_S and late >= _LATE_S + min(self._timeout * self._slack, _MOST_SLACK_S):
             self._stalled(late)
+        if woke - self._clocks_at >= _CLOCKS_S:
+            self._look_at_clocks(woke)
 
     def _stalled(self, length: float) -> None:
-        step = math.floor(math.log2(length) * _STEPS)
-        count, total = self._lengths.get(step, (0, 0.0))
-        self._lengths[step] = count + 1, total + length
+        own = min(length, self._thread_cpu() - self._thread_before)
+        computing = min(length, self._process_cpu() - self._process_before)
+        self.passes.add(length)
+        self.computing.add(computing)
+        self.own.add(own)
         self._turn_minute()
-        self._longest = max(self._longest, length)
         self._minute_longest = max(self._minute_longest, length)
         limit = self._warn_millis()
         if limit and length * 1000 >= limit and self._slept - self._warned >= _LEAST_PAUSE_S:
             self._warned = self._slept
-            _log.warning("the event loop stood still for %.0f ms: nobody was served meanwhile", length * 1000)
+            _log.warning(
+                "the event loop stood still for %.0f ms: nobody was served meanwhile; this process computed"
+                " for %.0f ms of that, the loop itself for %.0f ms",
+                length * 1000,
+                computing * 1000,
+                own * 1000,
+            )
 
     def _turn_minute(self) -> None:
         over = self._now() - self._minute
@@ -140,27 +186,18 @@ class LoopStalls(trio.abc.Instrument):
         """The figures of now."""
         self._turn_minute()
         watched = self._now() - self._since
+        allowed = watched * 0.001
         return LoopStallsStatistics(
             watched_s=watched,
-            passes=sum(count for count, _ in self._lengths.values()),
-            longest_s=self._longest,
+            passes=len(self.passes),
+            longest_s=self.passes.longest_s,
             recent_longest_s=max(self._minute_longest, self._minute_before_longest),
-            lateness_p999_s=self.lateness_s(watched * 0.001),
+            lateness_p999_s=self.passes.lateness_s(allowed),
+            computing_longest_s=self.computing.longest_s,
+            computing_p999_s=self.computing.lateness_s(allowed),
+            own_longest_s=self.own.longest_s,
+            own_p999_s=self.own.lateness_s(allowed),
         )
-
-    def lateness_s(self, allowed: float) -> float:
-        """The wait in seconds beyond which `allowed` seconds of all moments lie; 0 below `STALL_S`.
-
-        Of a pass of length L the first L - x seconds are moments at which a wait longer than x begins.
-        """
-        count, total = 0, 0.0
-        for step in sorted(self._lengths, reverse=True):
-            more, length = self._lengths[step]
-            shorter = length / more
-            if total - count * shorter > allowed:  # the answer lies above this class
-                break
-            count, total = count + more, total + length
-        return (total - allowed) / count if count and total - count * STALL_S > allowed else 0.0
 
 
 _current: trio.lowlevel.RunVar[LoopStalls | None] = trio.lowlevel.RunVar("loop_stalls", default=None)

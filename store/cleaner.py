@@ -32,7 +32,7 @@ from store.retention import (
     files_above_quota,
     is_time_to_delete,
 )
-from store.worker_threads import in_service_thread
+from store.worker_threads import in_background_thread, in_service_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -210,7 +210,7 @@ class Cleaner:
             self._wake = trio.Event()
             forced = 0
             try:
-                forced = await in_service_thread(self.pass_once, await self._sync_entries())
+                forced = await in_background_thread(self.pass_once, await self._sync_entries())
             except StoreError as error:
                 log.error("disk space cannot be measured or expired files not be deleted: %s", error)
             await wait_configured(partial(self._pause_s, forced, part), self._wake)

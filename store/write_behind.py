@@ -24,7 +24,7 @@ import trio
 from configuration import wait_configured
 from store.checkpoint import Checkpoint, save_checkpoint
 from store.errors import StoreError, StoreIOError
-from store.worker_threads import in_service_thread
+from store.worker_threads import in_background_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,7 +172,7 @@ class WriteBehind:
         """
         dispatched, upto = self._dispatched_timestamp(), self._dispatched_upto()
         await self.write()
-        await in_service_thread(self.sync_blocking, dispatched)
+        await in_background_thread(self.sync_blocking, dispatched)
         if self.trusted:
             self.synced_upto = max(self.synced_upto, upto)
 
@@ -195,7 +195,7 @@ class WriteBehind:
         upto = await self.written_upto()
         if self.trusted:
             try:
-                await in_service_thread(self._sync_queues)
+                await in_background_thread(self._sync_queues)
             except StoreIOError as error:
                 if not error.disk_full:
                     raise
@@ -214,14 +214,14 @@ class WriteBehind:
             while len(left) > _TOGETHER:
                 queues, left = left[:_TOGETHER], left[_TOGETHER:]
                 try:
-                    await in_service_thread(self._write_queues_locked, queues, marks)
+                    await in_background_thread(self._write_queues_locked, queues, marks)
                 except BaseException:
                     self._settle(queues + left, marks)
                     raise
                 self._settle_queues(queues, marks)
                 marks = []
             try:
-                await in_service_thread(self._write_locked, left, marks)
+                await in_background_thread(self._write_locked, left, marks)
             finally:
                 self._settle(left, marks)
 

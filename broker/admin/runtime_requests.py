@@ -110,6 +110,8 @@ def _stall_info() -> dict[str, str]:
         "eventLoopStallMillisLongest": f"{stalls.longest_s * 1000:.3f}",
         "eventLoopStallMillisRecent": f"{stalls.recent_longest_s * 1000:.3f}",
         "eventLoopLatenessMillisP999": f"{stalls.lateness_p999_s * 1000:.3f}",
+        "eventLoopComputingMillisLongest": f"{stalls.computing_longest_s * 1000:.3f}",
+        "eventLoopComputingMillisP999": f"{stalls.computing_p999_s * 1000:.3f}",
     }
 
 

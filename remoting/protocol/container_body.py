@@ -84,6 +84,15 @@ class ContainerStatus(Body, frozen=True, kw_only=True):
     lateness_p999_millis: float = -1.0
     """What somebody who comes at a random moment waits for the loop at most, in 999 of 1000 cases; 0 when it
     is less than a millisecond, -1 unknown."""
+    computing_longest_millis: float = -1.0
+    """Longest stall if each had only lasted for the CPU time that the process used in it: what is above, and
+    not here, is waiting for a core of the machine or for a disk. -1 unknown."""
+    computing_p999_millis: float = -1.0
+    """`lateness_p999_millis` in the same way."""
+    loop_computing_longest_millis: float = -1.0
+    """Longest stall by the CPU time that the loop itself used in it; what is left, worker threads used."""
+    loop_computing_p999_millis: float = -1.0
+    """`lateness_p999_millis` in the same way."""
     dropped_log_lines: int = 0
     brokers: list[BrokerStatus] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from benchmarks.growth_loads import Sizes
 
 
+CALM = Stalls(0.0, 0.0, 0.0, 0.0)
+STALLED = Stalls(0.02, 0.003, 0.002, 0.02)
+
+
 def answer(*figures: Figure, **stalls: Stalls) -> Answer:
     return Answer("topics", list(figures), stalls)
 
@@ -53,27 +57,31 @@ def test_the_first_scale_is_no_ratio_even_if_another_value_equals_it() -> None:
 
 def test_stalls_are_judged_by_their_p999_and_the_worst_comes_first() -> None:
     rows = stall_rows(
-        [answer(calm=Stalls(0.0, 0.0), rare=Stalls(0.002, 0.3), bad=Stalls(0.0101, 0.02, 0.25))]
+        [
+            answer(
+                calm=Stalls(0.0, 0.0, 0.0, 0.0),
+                rare=Stalls(0.002, 0.0015, 0.0, 0.3),
+                bad=Stalls(0.0101, 0.009, 0.004, 0.02, 0.25),
+            )
+        ]
     )
     assert rows == [
-        (["bad", "10.1", "20.0", "25.0%"], False),
-        (["rare", "2.0", "300.0", "0.0%"], True),
-        (["calm", "< 1", "< 1", "0.0%"], True),
+        (["bad", "10.1", "9.0", "4.0", "20.0", "25.0%"], False),
+        (["rare", "2.0", "1.5", "< 1", "300.0", "0.0%"], True),
+        (["calm", "< 1", "< 1", "< 1", "< 1", "0.0%"], True),
     ]
 
 
 def test_a_page_names_the_misses_first() -> None:
-    page = markdown_of(
-        report(answer(Figure("sends", "1", 20.0), Figure("sends", "100", 31.0), bad=Stalls(0.02, 0.02)))
-    )
+    page = markdown_of(report(answer(Figure("sends", "1", 20.0), Figure("sends", "100", 31.0), bad=STALLED)))
     assert page.startswith("Beyond its bar: topics: sends (100) 1.55 times; bad: p99.9 20.0 ms.\n")
     assert "Python 3.11.7, 2 cores, load average before the first load 0.0." in page
     assert "| sends | 100 | 31.0 | **1.55** |" in page
-    assert "| bad | **20.0** | 20.0 | 0.0% |" in page
+    assert "| bad | **20.0** | 3.0 | 2.0 | 20.0 | 0.0% |" in page
 
 
 def test_a_page_without_misses_says_so() -> None:
-    page = markdown_of(report(answer(Figure("sends", "1", 20.0), calm=Stalls(0.0, 0.0))))
+    page = markdown_of(report(answer(Figure("sends", "1", 20.0), calm=CALM)))
     assert page.startswith("Everything is within its bar.\n")
 
 
@@ -105,7 +113,7 @@ class one:  # noqa: N801 - reads as a function
         if self.asked <= self._failures:
             raise ProcessError("the container has ended")
         figures = [Figure("sends", "1", 20.0), Figure("sends", "9", 20.0 + self.asked)]
-        yield Answer(self._grows, figures, {self._grows: Stalls(0.0, 0.0)})
+        yield Answer(self._grows, figures, {self._grows: CALM})
 
 
 def run(*arguments: str) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,9 +12,11 @@ import trio
 import trio.testing
 from memory_table import MemoryTable
 
+from broker import saved_table
 from broker.saved_table import SavedTable
 from remoting.json_dialect import loads
 from store import ConfigTable, StoreError
+from store.background_turns import BackgroundTurns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +103,29 @@ def test_a_file_that_is_no_json_gives_way_to_its_backup(tmp_path: Path) -> None:
 
 def test_no_file_is_no_table(tmp_path: Path) -> None:
     assert make(ConfigTable(str(tmp_path / "none.json")), {}).load(dict) is None
+
+
+async def test_the_service_saves_in_its_turn_and_who_waits_for_a_save_waits_for_no_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = BackgroundTurns(counted_s=math.inf)
+    monkeypatch.setattr(saved_table, "background_turns", lambda: turns)
+    file, content = MemoryTable(), {"a": 1}
+    table = make(file, content)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(table.run)
+        async with turns.turn():
+            table.changed()
+            await trio.testing.wait_all_tasks_blocked()
+            assert turns.statistics().waiting == 1
+            assert file.writes == 0
+            await table.saved()
+            assert file.writes == 1
+            content["a"] = 2
+            table.changed()
+        while table.dirty:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert file.writes == 2
+    assert file.text is not None
+    assert loads(file.text) == {"a": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 
@@ -15,8 +16,9 @@ from remoting.loop_stalls import LoopStalls, loop_stalls, watched_loop
 
 
 def stand_still(seconds: float) -> None:
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    """Computes for so long; it takes longer where others have the cores."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
         pass
 
 
@@ -25,15 +27,45 @@ class Loop:
 
     def __init__(self, warn_millis: int = 0) -> None:
         self.now = 1000.0
-        self.stalls = LoopStalls(lambda: warn_millis, now=lambda: self.now)
+        self.process_cpu = self.thread_cpu = 10.0
+        self.looks = 0
+        self.stalls = LoopStalls(
+            lambda: warn_millis,
+            now=lambda: self.now,
+            process_cpu=self._look_at_process_cpu,
+            thread_cpu=lambda: self.thread_cpu,
+        )
 
-    def turn(self, wait: float, work: float, *, timeout: float | None = None) -> None:
-        """Waits for I/O until something comes, or the timeout, and then works."""
+    def _look_at_process_cpu(self) -> float:
+        self.looks += 1
+        return self.process_cpu
+
+    def turn(
+        self,
+        wait: float,
+        work: float,
+        *,
+        timeout: float | None = None,
+        own: float = 0.0,
+        others: float = 0.0,
+        others_in_wait: float = 0.0,
+    ) -> None:
+        """Waits for I/O until something comes, or the timeout, and then works.
+
+        Args:
+            wait, work: how long.
+            timeout: `wait` by default.
+            own, others: CPU time that the loop and other threads use in `work`.
+            others_in_wait: CPU time that other threads use in `wait`.
+        """
         timeout = wait if timeout is None else timeout
         self.stalls.before_io_wait(timeout)
         self.now += wait
+        self.process_cpu += others_in_wait
         self.stalls.after_io_wait(timeout)
         self.now += work
+        self.process_cpu += own + others
+        self.thread_cpu += own
         self.stalls.before_io_wait(0)
 
 
@@ -98,6 +130,75 @@ def test_a_timer_is_late_by_the_timeout_of_the_last_wait() -> None:
     assert loop.stalls.statistics().longest_s == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize(("niceness", "slack"), [(0, 0.001), (5, 0.005)])
+def test_what_the_kernel_may_add_to_a_long_timeout_is_no_stall(
+    monkeypatch: pytest.MonkeyPatch, niceness: int, slack: float
+) -> None:
+    monkeypatch.setattr(os, "getpriority", lambda which, who: niceness)
+    loop = Loop()
+    loop.turn(10.0 + 10 * slack, 0.0, timeout=10.0)
+    loop.turn(10.0 + 10 * slack + 0.0019, 0.0, timeout=10.0)
+    assert loop.stalls.statistics().passes == 0
+    late = 10 * slack + 0.0021
+    loop.turn(10.0 + late, 0.0, timeout=10.0)
+    figures = loop.stalls.statistics()
+    assert (figures.passes, figures.longest_s) == (1, pytest.approx(late))
+
+
+def test_the_kernel_s_slack_is_bounded() -> None:
+    loop = Loop()
+    loop.turn(86_400.103, 0.0, timeout=86_400.0)
+    assert loop.stalls.statistics().longest_s == pytest.approx(0.103)
+
+
+def test_a_stall_of_the_machine_is_told_from_one_of_ours() -> None:
+    loop = Loop()
+    loop.turn(1.0, 0.2)  # no core
+    loop.turn(1.0, 0.08, own=0.005, others=0.06)  # the interpreter was with another thread
+    loop.turn(1.0, 0.05, own=0.03)
+    figures = loop.stalls.statistics()
+    assert figures.longest_s == pytest.approx(0.2)
+    assert figures.computing_longest_s == pytest.approx(0.065)
+    assert figures.own_longest_s == pytest.approx(0.03)
+    allowed = figures.watched_s * 0.001
+    assert figures.lateness_p999_s == pytest.approx(0.2 - allowed)
+    assert figures.computing_p999_s == pytest.approx(0.065 - allowed)
+    assert figures.own_p999_s == pytest.approx(0.03 - allowed)
+
+
+def test_threads_that_compute_beside_each_other_make_no_pass_longer() -> None:
+    loop = Loop()
+    loop.turn(1.0, 0.02, own=0.02, others=0.06)
+    figures = loop.stalls.statistics()
+    assert figures.computing_longest_s == pytest.approx(0.02)
+
+
+def test_what_was_computed_before_a_pass_is_not_its_own() -> None:
+    loop = Loop()
+    loop.turn(1.0, 0.0009, own=0.0009)
+    loop.turn(5.0, 0.1, others_in_wait=4.0)
+    figures = loop.stalls.statistics()
+    assert figures.longest_s == pytest.approx(0.1)
+    assert (figures.computing_longest_s, figures.own_longest_s) == (0, 0)
+
+
+def test_a_timer_is_late_because_another_thread_computes() -> None:
+    loop = Loop()
+    loop.turn(1.05, 0.0, timeout=1.0, others_in_wait=0.7)
+    loop.turn(1.04, 0.0, timeout=1.0, others_in_wait=0.0)
+    figures = loop.stalls.statistics()
+    assert figures.longest_s == figures.computing_longest_s == pytest.approx(0.05)
+    assert figures.own_longest_s == 0
+
+
+def test_short_passes_share_a_look_at_the_cpu_clocks() -> None:
+    loop = Loop()
+    loop.looks = 0
+    for _ in range(200):
+        loop.turn(0.00005, 0.00005)
+    assert 15 <= loop.looks <= 20  # in 20 milliseconds
+
+
 @pytest.mark.parametrize(
     ("lengths", "seconds", "expected"),
     [
@@ -154,6 +255,17 @@ def test_a_warning_names_the_length_and_comes_once_a_second(caplog: pytest.LogCa
     assert [message.split(" for ")[1][:6] for message in caplog.messages] == ["250 ms", "400 ms"]
 
 
+def test_a_warning_tells_how_much_of_the_stall_was_ours(caplog: pytest.LogCaptureFixture) -> None:
+    loop = Loop(warn_millis=100)
+    with caplog.at_level(logging.WARNING, "rocketmq.remoting"):
+        loop.turn(1.0, 0.25, own=0.01, others=0.2)
+    (message,) = caplog.messages
+    assert message.endswith(
+        " for 250 ms: nobody was served meanwhile; this process computed for 210 ms of that, the loop itself"
+        " for 10 ms"
+    )
+
+
 def test_zero_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     Loop(warn_millis=0).turn(0.0, 9.0)
     assert not caplog.messages
@@ -165,7 +277,9 @@ async def test_a_real_loop_that_computes_is_seen() -> None:
         stand_still(0.02)
         await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
-        assert stalls.statistics().longest_s >= 0.02
+        figures = stalls.statistics()
+        assert figures.longest_s >= 0.02
+        assert 0.02 <= figures.own_longest_s <= figures.computing_longest_s <= figures.longest_s
         assert loop_stalls() is stalls
 
 

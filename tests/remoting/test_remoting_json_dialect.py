@@ -214,3 +214,13 @@ def test_the_standard_form_is_standard(value: Any) -> None:
 def test_what_has_no_json_form() -> None:
     with pytest.raises(TypeError, match="object"):
         dumps({"a": object()})
+
+
+@pytest.mark.parametrize("count", [1, 9_999, 10_000, 25_001, 60_000])
+def test_a_text_of_many_pieces_is_whole_and_in_order(count: int) -> None:
+    value = {f"k{number:05}": [number, "ä\ud83d\ude00"] for number in range(count)}
+    inside = ",".join(f'"k{number:05}":[{number},"ä??"]' for number in range(count))
+    assert dumps(value) == f"{{{inside}}}".encode()
+    assert dumps_pretty(value).translate(None, b"\n\t") == dumps(value)
+    escaped = ",".join(f'"k{number:05}":[{number},"\\u00e4\\ud83d\\ude00"]' for number in range(count))
+    assert dumps_standard(value) == f"{{{escaped}}}".encode()

@@ -171,6 +171,7 @@ async def container_status(context: AdminContext, container: str) -> None:
     """A broker is shown as removeBroker takes it; Memory of a broker is what it holds for clients and files.
 
     Stall is the longest time for which the process served nobody: in the last two minutes / since its start.
+    With --json, computing tells how much of that the process itself was at work, and not waiting for a core.
 
     Exit code 1 also tells that a broker has failed, so that this can be a health check.
     """
