@@ -341,7 +341,7 @@ def read_index(directory: Path, slots: int, capacity: int) -> list[IndexImage]:
 def java_hash(text: str) -> int:
     """Java's ``String.hashCode``."""
     value = 0
-    for (unit,) in struct.iter_unpack(">H", text.encode("utf-16-be")):
+    for (unit,) in struct.iter_unpack(">H", text.encode("utf-16-be", "surrogatepass")):
         value = (value * 31 + unit) & 0xFFFFFFFF
     return value - (1 << 32) if value & 0x80000000 else value
 

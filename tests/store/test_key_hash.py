@@ -24,7 +24,7 @@ def test_one_key(topic: str, key: str) -> None:
 
 
 @given(st.lists(_keys.map(lambda key: f"T#{key}"), max_size=20))
-@example(["T#k", "T#😀😀😀😀😀😀", "T#a-key-of-more-than-eight"])
+@example(["T#\ud800", "T#k", "T#😀😀😀😀😀😀", "T#a-key-of-more-than-eight"])
 def test_many_keys(texts: list[str]) -> None:
     assert key_hashes(texts) == by_reader(texts)
 
