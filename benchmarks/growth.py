@@ -168,8 +168,12 @@ def markdown_of(report: Report) -> str:
     ]
     misses += [f"{cells[0]}: p99.9 {cells[1]} ms" for cells, well in stall_rows(answers) if well is False]
     of_machine = report.machine
-    lines = [
-        f"Beyond its bar: {'; '.join(misses)}." if misses else "Everything is within its bar.",
+    lines = (
+        ["Beyond its bar:", "", *(f"- {miss}" for miss in misses)]
+        if misses
+        else ["Everything is within its bar."]
+    )
+    lines += [
         "",
         f"Python {of_machine['python']}, {of_machine['cores']} cores, load average before the first load"
         f" {of_machine['load_average']:.1f}.",

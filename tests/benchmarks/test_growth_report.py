@@ -74,7 +74,7 @@ def test_stalls_are_judged_by_their_p999_and_the_worst_comes_first() -> None:
 
 def test_a_page_names_the_misses_first() -> None:
     page = markdown_of(report(answer(Figure("sends", "1", 20.0), Figure("sends", "100", 31.0), bad=STALLED)))
-    assert page.startswith("Beyond its bar: topics: sends (100) 1.55 times; bad: p99.9 20.0 ms.\n")
+    assert page.startswith("Beyond its bar:\n\n- topics: sends (100) 1.55 times\n- bad: p99.9 20.0 ms\n\n")
     assert "Python 3.11.7, 2 cores, load average before the first load 0.0." in page
     assert "| sends | 100 | 31.0 | **1.55** |" in page
     assert "| bad | **20.0** | 3.0 | 2.0 | 20.0 | 0.0% |" in page
