@@ -19,8 +19,9 @@ import psutil
 from benchmarks.compare_bars import COMPILED, JAVA, NATS, OURS
 from tests.interop.cluster import JavaCluster, OurCluster
 from tests.interop.peers import PeerUnavailableError, java, nats
-from tests.interop.processes import ChildProcess, ProcessError, free_port, wait_for_port
+from tests.interop.processes import ChildProcess, ProcessError, wait_for_port
 from tests.interop.wire import Answer, ask_raw, connected, wait_until_registered
+from tests.ports import lease_port
 
 if TYPE_CHECKING:
     import socket
@@ -205,7 +206,7 @@ def _kill(cluster: Cluster) -> None:
 
 
 def _start_nats(home: Path, stack: ExitStack) -> System:
-    port = free_port()
+    port = lease_port()
     options = ["-js", "-sd", str(home / "store"), "-a", "127.0.0.1", "-p", str(port)]
     server = ChildProcess("nats-server", [str(nats().server), *options], log_dir=home, cwd=home)
     stack.callback(server.kill)

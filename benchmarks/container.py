@@ -34,8 +34,9 @@ from tests.interop.cluster import (
 )
 from tests.interop.java import start_java
 from tests.interop.peers import PeerUnavailableError, java
-from tests.interop.processes import ChildProcess, ProcessError, free_port, free_port_pair, wait_for_port
+from tests.interop.processes import ChildProcess, ProcessError, wait_for_port
 from tests.interop.wire import ask, wait_until_registered
+from tests.ports import lease_broker_port, lease_port
 
 JAVA_CONTAINER = "org.apache.rocketmq.container.BrokerContainerStartup"
 SYSTEMS = ("java", "ours")
@@ -82,9 +83,9 @@ def measure(
         ProcessError: A process did not come up, or an add was refused.
         PeerUnavailableError: Java cannot be had.
     """
-    name_server_port, container_port = free_port(), free_port_pair()
+    name_server_port, container_port = lease_port(), lease_broker_port()
     name_server = f"127.0.0.1:{name_server_port}"
-    ports = {f"broker-{number:03}": free_port_pair() for number in range(brokers + adds)}
+    ports = {f"broker-{number:03}": lease_broker_port() for number in range(brokers + adds)}
     files = [
         write_properties(
             home / f"{name}.conf",

@@ -246,12 +246,14 @@ async def test_a_broker_whose_file_is_gone_can_be_removed(tmp_path: Path, free_p
     assert "brokerConfigPaths=\n" in path.read_text()
 
 
-async def test_a_list_that_was_edited_by_hand_keeps_what_was_written(tmp_path: Path, free_port: int) -> None:
-    broker_file(tmp_path, "a", free_port)
+async def test_a_list_that_was_edited_by_hand_keeps_what_was_written(
+    tmp_path: Path, free_ports: list[int]
+) -> None:
+    broker_file(tmp_path, "a", free_ports[0])
     path = container_file(tmp_path, "brokerConfigPaths=a.conf\n")
     async with started(path) as container:
         path.write_text(path.read_text().replace("=a.conf", "=a.conf:later.conf"))
-        answer = await add(container.broker_container_addr, broker_file(tmp_path, "b", free_port + 20))
+        answer = await add(container.broker_container_addr, broker_file(tmp_path, "b", free_ports[1]))
         assert answer.remark is None
         assert f"=a.conf:later.conf:{tmp_path / 'b.conf'}\n" in path.read_text()
 
@@ -268,9 +270,9 @@ async def test_the_brokers_of_the_start_do_not_change_the_list(tmp_path: Path, f
     assert path.read_text() == before
 
 
-async def test_files_of_the_same_broker_in_the_list(tmp_path: Path, free_port: int) -> None:
-    broker_file(tmp_path, "a", free_port)
-    broker_file(tmp_path, "twin", free_port + 20, brokerName="a")
+async def test_files_of_the_same_broker_in_the_list(tmp_path: Path, free_ports: list[int]) -> None:
+    broker_file(tmp_path, "a", free_ports[0])
+    broker_file(tmp_path, "twin", free_ports[1], brokerName="a")
     path = container_file(tmp_path, "brokerConfigPaths=a.conf:twin.conf\n")
     async with started(path) as container:
         address = container.broker_container_addr

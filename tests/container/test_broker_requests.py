@@ -97,36 +97,37 @@ async def test_a_file_that_is_not_named_not_there_or_wrong(tmp_path: Path, free_
         assert "a.conf" in str(answer.remark)
 
 
-async def test_a_second_add_is_the_duplicate_that_it_is(tmp_path: Path, free_port: int) -> None:
-    path = broker_file(tmp_path, "a", free_port)
+async def test_a_second_add_is_the_duplicate_that_it_is(tmp_path: Path, free_ports: list[int]) -> None:
+    path = broker_file(tmp_path, "a", free_ports[0])
     async with open_container(directory=tmp_path) as container:
         address = container.broker_container_addr
         assert (await add(address, path)).code == 0
         again = await add(address, path)
         assert again.code == 1
         assert again.remark == "DefaultCluster_a_0 has already been added to current broker container"
-        other = broker_file(tmp_path / "..", tmp_path.name, free_port + 20, brokerName="a")
+        other = broker_file(tmp_path / "..", tmp_path.name, free_ports[1], brokerName="a")
         assert (await add(address, other)).remark == again.remark
 
 
 async def test_a_port_or_directory_of_a_neighbour_is_refused_and_the_neighbour_serves(
-    tmp_path: Path, free_port: int
+    tmp_path: Path, free_ports: list[int]
 ) -> None:
+    port = free_ports[0]
     async with open_container(directory=tmp_path) as container:
         address = container.broker_container_addr
-        assert (await add(address, broker_file(tmp_path, "a", free_port))).code == 0
+        assert (await add(address, broker_file(tmp_path, "a", port))).code == 0
         marker = (tmp_path / "a" / "abort").stat().st_ino
-        close = await add(address, broker_file(tmp_path, "b", free_port + 2))
+        close = await add(address, broker_file(tmp_path, "b", port + 2))
         assert close.code == 1
         assert str(close.remark).startswith("Failed to initialize master broker DefaultCluster_b_0: ")
-        assert str(free_port) in str(close.remark)
-        same = broker_file(tmp_path, "c", free_port + 40, storePathRootDir=tmp_path / "a")
+        assert str(port) in str(close.remark)
+        same = broker_file(tmp_path, "c", free_ports[1], storePathRootDir=tmp_path / "a")
         shared = await add(address, same)
         assert shared.code == 1
         assert str(tmp_path / "a") in str(shared.remark)
         assert (tmp_path / "a" / "abort").stat().st_ino == marker
         assert (await send(address_of(the(container, "a")), "T", b"hello")).code == 0
-        assert (await add(address, broker_file(tmp_path, "b", free_port + 60))).code == 0
+        assert (await add(address, broker_file(tmp_path, "b", free_ports[2]))).code == 0
 
 
 @pytest.mark.parametrize(
@@ -181,9 +182,11 @@ async def _add_into(outcome: Outcome, address: str | None, path: Path) -> None:
     outcome.answer = await add(address, path)
 
 
-async def test_while_a_broker_starts_everything_else_is_answered(tmp_path: Path, free_port: int) -> None:
+async def test_while_a_broker_starts_everything_else_is_answered(
+    tmp_path: Path, free_ports: list[int]
+) -> None:
     files = HeldFiles("slow")
-    slow, quick = broker_file(tmp_path, "slow", free_port), broker_file(tmp_path, "quick", free_port + 20)
+    slow, quick = broker_file(tmp_path, "slow", free_ports[0]), broker_file(tmp_path, "quick", free_ports[1])
     async with open_container(directory=tmp_path, files=files) as container, trio.open_nursery() as nursery:
         address, first = container.broker_container_addr, Outcome()
         nursery.start_soon(_add_into, first, address, slow)

@@ -54,9 +54,9 @@ async def started(
 
 
 async def test_an_added_broker_is_there_after_a_restart_and_a_removed_one_is_not(
-    tmp_path: Path, free_port: int
+    tmp_path: Path, free_ports: list[int]
 ) -> None:
-    first, second = broker_file(tmp_path, "a", free_port), broker_file(tmp_path, "b", free_port + 20)
+    first, second = broker_file(tmp_path, "a", free_ports[0]), broker_file(tmp_path, "b", free_ports[1])
     path = container_file(tmp_path, "# the brokers\nbrokerConfigPaths=a.conf\nrestartBackoffMillis=70\n")
     before = path.read_text()
     async with started(path) as container:

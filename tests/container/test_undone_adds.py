@@ -29,6 +29,7 @@ from container_rig import (
 
 from container import BrokerContainer, InnerBroker, open_container
 from tests.failing_files import FailingFiles, Holdings
+from tests.ports import can_bind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -101,17 +102,6 @@ async def held_by_process(scene: Scene, before: Holdings | None = None) -> Holdi
         return now
 
 
-def can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers do: an old connection in TIME_WAIT is not in the way, a listener is.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 class Hook:
     """A boot hook that fails once at its moment for the broker `late`."""
 
@@ -180,9 +170,7 @@ async def check_undone(scene: Scene, fail: Callable[[], None]) -> None:
     assert books(scene.container) == kept
     assert await held_by_process(scene, before) == before
     assert files_below(scene.root) == written
-    # Other test runs of the machine look for free ports, too, and hold one for a moment.
-    with trio.fail_after(30):
-        await until(lambda: all(can_bind(scene.port + step) for step in (-2, 0, 1)))
+    assert all(can_bind(scene.port + step) for step in (-2, 0, 1))
     assert scene.traffic.refused == 0
     assert scene.traffic.acknowledged > sent
     added = await add(address, scene.path)

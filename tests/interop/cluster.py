@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tests.interop.java import start_java_server
-from tests.interop.processes import ChildProcess, ProcessError, free_port, free_port_pair, wait_for_port
+from tests.interop.processes import ChildProcess, ProcessError, wait_for_port
 from tests.interop.wire import wait_until_registered
+from tests.ports import lease_broker_port, lease_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,7 +160,7 @@ class OurCluster:
     Args:
         home: HOME of the process and parent of the store.
         name_server: An own name server outside; without it the container embeds one.
-        port: Where the broker listens, one that `free_port_pair` gave; without it another one.
+        port: Where the broker listens, one that `lease_broker_port` gave; without it another one.
         settings: Further keys of the broker's file.
         environment: Further environment variables of the process.
         command: What runs the container; the launcher in `bin` unless it says otherwise.
@@ -185,9 +186,9 @@ class OurCluster:
         self.broker_name = broker_name
         self.store = store or home / "store"
         self._embeds = name_server is None
-        name_server_port = free_port()
+        name_server_port = lease_port()
         self.name_server = name_server or f"127.0.0.1:{name_server_port}"
-        container_port, broker_port = free_port_pair(), port or free_port_pair()
+        container_port, broker_port = lease_broker_port(), port or lease_broker_port()
         self.container_address = f"127.0.0.1:{container_port}"
         self.broker_address = f"127.0.0.1:{broker_port}"
         broker_file = write_properties(
@@ -261,7 +262,7 @@ class JavaCluster:
     """Java's name server and broker, or only the broker when `name_server` is given.
 
     Args:
-        port: Where the broker listens, one that `free_port_pair` gave; without it another one.
+        port: Where the broker listens, one that `lease_broker_port` gave; without it another one.
         heap: Heap options of the broker.
         tls: Whether the broker takes TLS connections; making its certificate is half of its start.
         short: Tune the JVMs for a short life; benchmarks say False.
@@ -289,9 +290,9 @@ class JavaCluster:
         self.store = store or home / "store"
         self._heap = heap if tls else (*heap, "-Dtls.server.mode=disabled")
         self._short = short
-        self._name_server_port = None if name_server else free_port()
+        self._name_server_port = None if name_server else lease_port()
         self.name_server = name_server or f"127.0.0.1:{self._name_server_port}"
-        port = port or free_port_pair()
+        port = port or lease_broker_port()
         self.broker_address = f"127.0.0.1:{port}"
         self._settings = broker_settings(
             cluster=self.name, name=broker_name, port=port, store=self.store, name_server=self.name_server

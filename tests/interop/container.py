@@ -13,8 +13,9 @@ from tests.interop.cluster import (
     our_environment,
     write_properties,
 )
-from tests.interop.processes import ChildProcess, ProcessError, free_port, free_port_pair, wait_for_port
+from tests.interop.processes import ChildProcess, ProcessError, wait_for_port
 from tests.interop.wire import ask, wait_until_registered
+from tests.ports import lease_broker_port, lease_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,9 +89,9 @@ class OurContainer:
     ) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
-        name_server_port = free_port()
+        name_server_port = lease_port()
         self.name_server = name_server or f"127.0.0.1:{name_server_port}"
-        self.port = free_port_pair()
+        self.port = lease_broker_port()
         self.address = f"127.0.0.1:{self.port}"
         self.brokers = {name: self.broker_file(name, **dict(broker_keys or {})) for name in brokers}
         keys: dict[str, object] = {
@@ -121,7 +122,7 @@ class OurContainer:
         self, name: str, *, port: int | None = None, store: Path | None = None, **more: Any
     ) -> BrokerFile:
         """Writes the file of a broker, which is started only when somebody asks for it."""
-        port = port or free_port_pair()
+        port = port or lease_broker_port()
         store = store or self.home / name
         settings = broker_settings(
             cluster=CLUSTER, name=name, port=port, store=store, name_server=self.name_server

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import re
 import signal
 import socket
@@ -20,15 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["PORT_RANGE", "ChildProcess", "ProcessError", "free_port", "free_port_pair", "wait_for_port"]
+__all__ = ["ChildProcess", "ProcessError", "wait_for_port"]
 
 _KEPT_LINES = 20_000
 _TAIL_LINES = 60
 # Java's logging tells its own story at start, some hundred lines that hide what matters.
 _LOGBACK_STATUS = "|-INFO in "
-# Below the range that Linux hands out to outgoing connections, so that no client of ours takes a chosen port.
-PORT_RANGE = range(20_000, 32_000)
-_chosen: set[int] = set()
 
 
 class ProcessError(Exception):
@@ -231,33 +227,6 @@ class ChildProcess:
         self._reader.join(10)
         if self._process.stdin is not None:
             self.end_input()
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port(*offsets: int, ports: range = PORT_RANGE) -> int:
-    """One of `ports` that is free, as is each `port + offset`, and that this process has not given before."""
-    for _ in range(2_000):
-        port = random.choice(ports)
-        wanted = {port, *(port + offset for offset in offsets)}
-        if wanted & _chosen or not all(_can_bind(each) for each in wanted):
-            continue
-        _chosen.update(wanted)
-        return port
-    raise ProcessError("no free ports found")
-
-
-def free_port_pair() -> int:
-    """A listen port with its fast port two below and, for brokers that replicate, the port one above."""
-    return free_port(-2, 1)
 
 
 def wait_for_port(port: int, timeout_s: float, *, process: ChildProcess) -> None:

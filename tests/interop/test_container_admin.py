@@ -22,8 +22,9 @@ import pytest
 from tests.interop.cluster import REPOSITORY, start_java_namesrv, start_our_namesrv
 from tests.interop.container import CLUSTER, OurContainer, read_properties
 from tests.interop.java import Driver, start_java, start_java_server
-from tests.interop.processes import ProcessError, free_port, free_port_pair
+from tests.interop.processes import ProcessError
 from tests.interop.wire import ask, broker_addresses, wait_until_gone
+from tests.ports import lease_broker_port, lease_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,7 +245,7 @@ def test_a_failed_add_leaves_nothing_and_the_next_succeeds(
 def test_a_port_conflict_between_brokers_leaks_nothing(
     container: OurContainer, admin: Driver, added: Callable[..., BrokerFile]
 ) -> None:
-    port = free_port(-2, 1, 2, 3)
+    port = lease_port(-2, 1, 2, 3)
     lower, upper = added("lower", port=port), added("upper", port=port + 2)
     assert_added(mqadmin_add(admin, container, lower.path), container)
     printed = mqadmin_add(admin, container, upper.path)
@@ -282,7 +283,7 @@ def test_a_java_broker_and_a_container_never_share_a_store(
 ) -> None:
     broker = added("shared")
     java_settings: dict[str, object] = read_properties(broker.path) | {
-        "listenPort": (port := free_port_pair()),
+        "listenPort": (port := lease_broker_port()),
         "haListenPort": port + 1,
         "namesrvAddr": container.name_server,
     }
@@ -525,7 +526,7 @@ def test_kill_9_takes_all_brokers_out_of_the_route(
     new_home: Callable[[str], Path], java_peer: JavaPeer, system: str
 ) -> None:
     """Each broker has a name server connection of its own; Java's share one, and only one of them goes."""
-    home, port = new_home(f"kill-{system}"), free_port()
+    home, port = new_home(f"kill-{system}"), lease_port()
     name_server = f"127.0.0.1:{port}"
     with start_java_namesrv(java_peer, home, port) if system == "java" else start_our_namesrv(home, port):
         names = [f"broker-{number}" for number in range(3)]
@@ -540,7 +541,7 @@ def test_kill_9_takes_all_brokers_out_of_the_route(
 def test_shutdown_unregisters_and_leaves_clean_stores(
     new_home: Callable[[str], Path], java_peer: JavaPeer
 ) -> None:
-    home, port = new_home("shutdown"), free_port()
+    home, port = new_home("shutdown"), lease_port()
     name_server = f"127.0.0.1:{port}"
     names = ["left", "right"]
     with (

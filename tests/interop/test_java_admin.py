@@ -181,10 +181,17 @@ def test_update_and_delete_subscription_group(driver: Driver, cluster: Cluster, 
     assert f"delete subscription group [{group}] from broker [{cluster.broker_address}] success." in printed
 
 
+def wait_for_offsets(driver: Driver, scene: Scene) -> str:
+    """What consumerProgress prints when the group's offsets of all queues have arrived."""
+
+    def arrived(text: str) -> bool:
+        return len(rows_of(text, scene.topic)) == 4 and "Consume Diff Total: 0" in text
+
+    return wait_for_output(driver, arrived, "consumerProgress", "-g", scene.group)
+
+
 def test_consumer_progress(driver: Driver, cluster: Cluster, scene: Scene) -> None:
-    printed = wait_for_output(
-        driver, lambda text: "Consume Diff Total: 0" in text, "consumerProgress", "-g", scene.group
-    )
+    printed = wait_for_offsets(driver, scene)
     rows = rows_of(printed, scene.topic)
     assert [[int(cell) for cell in row[2:7]] for row in rows] == [[queue, 2, 2, 0, 0] for queue in range(4)]
     assert {row[1] for row in rows} == {cluster.broker_name}
@@ -294,9 +301,7 @@ def of_first_queue(scene: Scene) -> dict[str, object]:
 @pytest.fixture
 def consumed(driver: Driver, scene: Scene) -> None:
     """The group's offsets have arrived: the trace of a message says CONSUMED only then."""
-    wait_for_output(
-        driver, lambda text: "Consume Diff Total: 0" in text, "consumerProgress", "-g", scene.group
-    )
+    wait_for_offsets(driver, scene)
 
 
 @pytest.mark.usefixtures("consumed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING
 
 import attrs
@@ -58,9 +59,20 @@ def scene(java_peer: JavaPeer, new_home: Callable[[str], Path]) -> Iterator[Scen
                 len(driver.call("consumeWait", timeout_s=WAIT_S, name="admin", count=8, timeoutMs=WAIT_MS))
                 == 8
             )
+            _wait_for_offsets(half)
             yield attrs.evolve(half, results=results)
     finally:
         cluster.close()
+
+
+def _wait_for_offsets(scene: Scene) -> None:
+    """The group's offsets arrive after some seconds; from then on commands print the same about it."""
+    deadline = time.monotonic() + WAIT_S
+    offsets: list[int] = []
+    while offsets != [2] * 4:
+        assert time.monotonic() < deadline, offsets
+        progress = json.loads(scene.ours("consumerProgress", "-g", GROUP, "--json"))
+        offsets = [queue["consumerOffset"] for queue in progress["queues"] if queue["topic"] == TOPIC]
 
 
 def _lines(text: str) -> list[str]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from tests.interop.cluster import Cluster, JavaCluster, broker_settings, free_port_pair
+from tests.interop.cluster import Cluster, JavaCluster, broker_settings
 from tests.interop.java import Driver, start_java_server
 from tests.interop.our_mqadmin import run_mqadmin
+from tests.ports import lease_broker_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,12 +98,12 @@ def test_brokers_of_a_java_container_come_and_go(
     scene: Scene, java_peer: JavaPeer, new_home: Callable[[str], Path]
 ) -> None:
     home = new_home("java-container")
-    port = free_port_pair()
+    port = lease_broker_port()
     address = f"127.0.0.1:{port}"
     settings = broker_settings(
         cluster="DefaultCluster",
         name="broker-c",
-        port=free_port_pair(),
+        port=lease_broker_port(),
         store=home / "store",
         name_server=scene.cluster.name_server,
     )

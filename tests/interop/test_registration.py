@@ -9,8 +9,8 @@ import pytest
 
 from tests.interop.cluster import Cluster, JavaCluster, start_java_namesrv, start_our_namesrv
 from tests.interop.java import Driver
-from tests.interop.processes import free_port
 from tests.interop.wire import broker_addresses, wait_until_gone
+from tests.ports import lease_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def name_server_under_test(
     system_under_test: str, java_peer: JavaPeer, new_home: Callable[[str], Path]
 ) -> Iterator[str]:
     """A name server of the system under test, alone."""
-    port, home = free_port(), new_home("namesrv")
+    port, home = lease_port(), new_home("namesrv")
     server = (
         start_java_namesrv(java_peer, home, port)
         if system_under_test == "java"
@@ -39,7 +39,7 @@ def name_server_under_test(
 
 @pytest.fixture
 def java_name_server(java_peer: JavaPeer, new_home: Callable[[str], Path]) -> Iterator[str]:
-    port = free_port()
+    port = lease_port()
     with start_java_namesrv(java_peer, new_home("namesrv"), port):
         yield f"127.0.0.1:{port}"
 

@@ -8,10 +8,10 @@ import pytest
 
 from tests.interop.cluster import start_our_namesrv
 from tests.interop.java import Driver
-from tests.interop.processes import free_port, free_port_pair
 from tests.interop.store_stress import StoreStress
 from tests.interop.stress_loads import add_long_group
 from tests.interop.stress_messages import SINGLE
+from tests.ports import lease_broker_port, lease_port
 from tests.store_reader import read_checkpoint, read_index
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def test_a_store_survives_kills_and_changes_hands(
 ) -> None:
     store = new_home("store") / "broker"
     add_long_group(store)
-    port = free_port_pair()
+    port = lease_broker_port()
     makers = [new_cluster, new_java_cluster] if first == "ours" else [new_java_cluster, new_cluster]
-    with start_our_namesrv(new_home("namesrv"), name_server_port := free_port()):
+    with start_our_namesrv(new_home("namesrv"), name_server_port := lease_port()):
         name_server = f"127.0.0.1:{name_server_port}"
         options = {"name_server": name_server, "store": store, "port": port}
         options["settings"] = SETTINGS | {"brokerIP1": store_host, "brokerIP2": store_host}
@@ -110,8 +110,8 @@ def test_what_java_loses_of_the_index_by_default_is_made_again_by_ours(
     """
     store = new_home("store") / "broker"
     add_long_group(store)
-    port = free_port_pair()
-    with start_our_namesrv(new_home("namesrv"), name_server_port := free_port()):
+    port = lease_broker_port()
+    with start_our_namesrv(new_home("namesrv"), name_server_port := lease_port()):
         name_server = f"127.0.0.1:{name_server_port}"
         options = {"name_server": name_server, "store": store, "port": port, "settings": DEFAULTS}
         broker = new_cluster(**options)

@@ -20,7 +20,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.interop.processes import PORT_RANGE
 from tests.kill.rounds import RoundOutcome, run_round_alone
 
 KILLS_IN_A_ROUND = 12
@@ -55,16 +54,12 @@ def table_of(outcome: RoundOutcome, seconds: float) -> Table:
 @click.option("--kills", default=1000, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, help="Settings and moments follow from it.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Containers at a time.")
-@click.option("--first-port", default=PORT_RANGE.start, show_default=True)
-@click.option("--last-port", default=PORT_RANGE.stop - 1, show_default=True)
 @click.option("--seconds", type=click.IntRange(1), help="Begin hardly any round after this time.")
 @click.option("--home", type=click.Path(path_type=Path), help="Where directories of rounds go.")
 def main(
     kills: int,
     seed: int,
     jobs: int,
-    first_port: int,
-    last_port: int,
     seconds: int | None,
     home: Path | None,
 ) -> None:
@@ -73,17 +68,13 @@ def main(
     began = time.monotonic()
     total = RoundOutcome()
     failed = False
-    share = (last_port + 1 - first_port) // jobs
     rounds = [min(KILLS_IN_A_ROUND, kills - done) for done in range(0, kills, KILLS_IN_A_ROUND)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         running = {}
         for number, count in enumerate(rounds):
-            low = first_port + number % jobs * share
             directory = base / f"round-{number}"
-            task = pool.submit(
-                run_round_alone, str(directory), f"{seed}/{number}", count, range(low, low + share)
-            )
+            task = pool.submit(run_round_alone, str(directory), f"{seed}/{number}", count)
             running[task] = directory
         for task in as_completed(running):
             if task.cancelled():

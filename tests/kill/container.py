@@ -6,8 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.interop.cluster import REPOSITORY, our_environment, write_properties
-from tests.interop.processes import ChildProcess, free_port, wait_for_port
+from tests.interop.processes import ChildProcess, wait_for_port
 from tests.kill.ledger import Ledger
+from tests.ports import lease_broker_port, lease_port
 from tests.store_reader import StoreImage, read_store
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["KilledBroker", "KilledContainer"]
 
 _START_TIMEOUT_S = 120
-_STARTED = r"The broker container boot success|cannot listen"
-_PORT_IN_USE = "in use by another process"
+_STARTED = r"The broker container boot success"
 _LAUNCHER = REPOSITORY / "bin" / ".launch.py"
 
 
@@ -85,15 +85,14 @@ class KilledContainer:
     Args:
         directory: Empty; gets everything.
         chance: Draws the settings.
-        ports: To choose from.
     """
 
-    def __init__(self, directory: Path, chance: random.Random, ports: range) -> None:
+    def __init__(self, directory: Path, chance: random.Random) -> None:
         self._directory = directory
         retention = chance.random() < 0.25
         self.brokers = [
             KilledBroker(
-                f"broker-{flush.split('_')[0].lower()}", directory, free_port(-2, 1, ports=ports), flush,
+                f"broker-{flush.split('_')[0].lower()}", directory, lease_broker_port(), flush,
                 chance, retention=retention,
             )
             for flush in ("ASYNC_FLUSH", "SYNC_FLUSH")
@@ -105,7 +104,7 @@ class KilledContainer:
         self._file = write_properties(
             directory / "container.conf",
             {
-                "listenPort": free_port(-2, ports=ports),
+                "listenPort": lease_port(-2),
                 "brokerConfigPaths": ":".join(map(str, files)),
                 "isolateLogEnable": "true",
             },
@@ -122,15 +121,12 @@ class KilledContainer:
             env=our_environment(self._directory / "home"),
         )
 
-    def wait_until_ready(self, process: ChildProcess) -> bool:
-        """Blocks until every broker takes connections; False when somebody else has one of the ports.
+    def wait_until_ready(self, process: ChildProcess) -> None:
+        """Blocks until every broker takes connections.
 
         Raises:
             ProcessError: the container ended, or did not come up.
         """
         process.wait_for_line(_STARTED, _START_TIMEOUT_S)
-        if _PORT_IN_USE in process.text():
-            return False
         for broker in self.brokers:
             wait_for_port(broker.port, _START_TIMEOUT_S, process=process)
-        return True

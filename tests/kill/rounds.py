@@ -70,7 +70,7 @@ class RoundOutcome:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
-async def run_round(directory: Path, seed: str, kills: int, ports: range) -> RoundOutcome:
+async def run_round(directory: Path, seed: str, kills: int) -> RoundOutcome:
     """Kill one container `kills` times, then stop it in order.
 
     Args:
@@ -82,7 +82,7 @@ async def run_round(directory: Path, seed: str, kills: int, ports: range) -> Rou
         ProcessError: the container did not come up again, or not go down.
     """
     chance = random.Random(seed)
-    container = KilledContainer(directory, chance, ports)
+    container = KilledContainer(directory, chance)
     outcome = RoundOutcome()
     images: dict[str, StoreImage] = {}
     while outcome.kills.total() < kills:
@@ -105,8 +105,7 @@ async def _one_life(
         if moment == "start":
             await trio.sleep(chance.uniform(0, _LONGEST_START_S))
         else:
-            if not await trio.to_thread.run_sync(container.wait_until_ready, process):
-                return
+            await trio.to_thread.run_sync(container.wait_until_ready, process)
             for broker in container.brokers:
                 await _prepare(broker, chance, images, outcome)
             await _kill_under_load(container, process, chance, moment)
@@ -275,9 +274,7 @@ async def _last_life(
     """Read everything, wait for what is delayed, stop in order: now nothing at all may be missing."""
     process = container.start()
     try:
-        while not await trio.to_thread.run_sync(container.wait_until_ready, process):
-            process.kill()
-            process = container.start()
+        await trio.to_thread.run_sync(container.wait_until_ready, process)
         for broker in container.brokers:
             async with trio.open_nursery() as nursery:
                 connection = await connected(broker.port, nursery)
@@ -345,10 +342,10 @@ def _count(container: KilledContainer, images: dict[str, StoreImage], outcome: R
         )
 
 
-def run_round_alone(directory: str, seed: str, kills: int, ports: range) -> RoundOutcome:
+def run_round_alone(directory: str, seed: str, kills: int) -> RoundOutcome:
     """`run_round` for a process of its own; the directory is made, and removed after success."""
     path = Path(directory)
     path.mkdir(parents=True)
-    outcome = trio.run(run_round, path, seed, kills, ports)
+    outcome = trio.run(run_round, path, seed, kills)
     shutil.rmtree(path)
     return outcome

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.processes import PORT_RANGE
 from tests.kill.ledger import Ledger, body_of, number_of
 from tests.kill.rounds import run_round
 
@@ -24,7 +23,7 @@ async def test_what_was_acknowledged_outlives_kills_at_random_moments(
     tmp_path: Path, seed: str, retention: bool
 ) -> None:
     """Settings and moments follow from the seed."""
-    outcome = await run_round(tmp_path, seed, KILLS, PORT_RANGE)
+    outcome = await run_round(tmp_path, seed, KILLS)
     assert outcome.kills.total() == KILLS
     assert outcome.acknowledged > 0
     assert outcome.rolls["commit log"] > 0

@@ -60,8 +60,8 @@ public final class Driver {
                 throw new IllegalArgumentException("no such command, there are " + commands.keySet());
             }
             answer("answer " + number + " ok "
-                + JSON.toJSONString(command.run(request), SerializerFeature.WriteMapNullValue,
-                    SerializerFeature.DisableCircularReferenceDetect));
+                + JSON.toJSONString(EventThreads.endPollsWhile(command, request),
+                    SerializerFeature.WriteMapNullValue, SerializerFeature.DisableCircularReferenceDetect));
         } catch (Throwable fault) {
             StringWriter trace = new StringWriter();
             fault.printStackTrace(new PrintWriter(trace));
