@@ -106,6 +106,7 @@ class MessageIndex:
         self._unsynced: dict[IndexFile, None] = {}  # in the order of the writes
         self._removed: list[IndexFile] = []
         self._names_changed = False
+        self._cut = False
 
     def statistics(self) -> IndexStatistics:
         files = self._files
@@ -158,7 +159,7 @@ class MessageIndex:
                     "%s has not %d bytes: it and all behind it are made again from the log", path, size
                 )
             if unfit:
-                self._names_changed = True
+                self._names_changed = self._cut = True
                 self._disk.remove(path)
                 continue
             file = IndexFile(path, self._slots, self._capacity, self._disk, create=False)
@@ -176,8 +177,24 @@ class MessageIndex:
             "%s does not fit the log or the file before: it and all behind it are made again from the log",
             self._files[position].path,
         )
-        while len(self._files) > position:
-            self._remove(self._files.pop())
+        self._drop_from(position)
+
+    def mend_border(self) -> None:
+        """Take out the last message when files behind it were dropped: some of its keys may have been there.
+
+        Recovery makes its entries again from the log, with all behind it.
+
+        Raises:
+            StoreIOError: a file cannot be read or written.
+        """
+        while self._cut and self._files:
+            last = self._files[-1]
+            if last.full:
+                last.drop_last_message()
+                self._unsynced[last] = None
+            self._cut = last.count <= 1
+            if self._cut:
+                self._remove(self._files.pop())
 
     def repair(
         self, physical_limit: int, trusted_timestamp: int, progress: Callable[[], None] = lambda: None
@@ -248,6 +265,7 @@ class MessageIndex:
 
     def _drop_from(self, number: int) -> None:
         while len(self._files) > number:
+            self._cut = True
             self._remove(self._files.pop())
 
     def _remove(self, file: IndexFile) -> None:

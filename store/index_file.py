@@ -81,7 +81,6 @@ class IndexFile:
         self._view: memoryview | None = None
         self._unfinished: list[tuple[bytes | bytearray, int]] = []
         self._new_slots: dict[int, int] = {}
-        self._last_entries: list[tuple[int, int]] = []
         self.begin_timestamp = self.end_timestamp = 0
         self.begin_physical = self.end_physical = 0
         self._used_slots = 0
@@ -221,7 +220,6 @@ class IndexFile:
         used = 0
         last_physical = self.begin_physical
         seconds_end = 0
-        last_entries: list[tuple[int, int]] = []
         chunk_entries = 50_000
         rewritten = bytearray()
         sound = True
@@ -248,9 +246,6 @@ class IndexFile:
                 previous = slots[slot]
                 used += previous == 0
                 slots[slot] = number
-                if physical != last_physical:
-                    last_entries = []
-                last_entries.append((slot, previous))
                 rewritten += ENTRY.pack(hashed, physical, seconds, previous)
                 last_physical, seconds_end = physical, seconds
                 number += 1
@@ -272,23 +267,31 @@ class IndexFile:
             self.end_physical = self.begin_physical
             self.end_timestamp = self.begin_timestamp
         self._file.pwrite(self._header(), 0)
-        self._last_entries = last_entries
 
     def drop_last_message(self) -> None:
-        """Take out the entries of the last message, of whose keys some may be missing; after `rebuild`."""
-        for slot, previous in reversed(self._last_entries):
+        """Take out the entries of the last message, of whose keys some may be missing.
+
+        Raises:
+            StoreIOError: some of them are still there.
+        """
+        physical = self.end_physical
+        while self.count > 1:
+            hashed, found, _, previous = self._entry(self.count - 1)
+            if found != physical:
+                break
             self.count -= 1
             self._used_slots -= previous == 0
-            self._file.pwrite(_SLOT.pack(previous), HEADER_BYTES + slot * 4)
-        self._last_entries = []
+            self._file.pwrite(_SLOT.pack(previous), HEADER_BYTES + hashed % self._slots * _SLOT_BYTES)
         self._file.truncate(self._entries_at + self.count * ENTRY_BYTES)
         self._file.truncate(self.size)
         self.end_physical, self.end_timestamp = self.begin_physical, self.begin_timestamp
         if self.count > 1:
-            at = self._entries_at + (self.count - 1) * ENTRY_BYTES
-            _, self.end_physical, seconds, _ = ENTRY.unpack(self._file.pread(ENTRY_BYTES, at))
+            _, self.end_physical, seconds, _ = self._entry(self.count - 1)
             self.end_timestamp += seconds * 1000
         self._file.pwrite(self._header(), 0)
+
+    def _entry(self, number: int) -> tuple[int, int, int, int]:
+        return ENTRY.unpack(self._file.pread(ENTRY_BYTES, self._entries_at + number * ENTRY_BYTES))
 
     def overlaps(self, begin: int, end: int) -> bool:
         """True when the file may hold messages stored between `begin` and `end`, ms.

@@ -381,6 +381,7 @@ class Recovery:
         unfit = first_unfit(files, self._log, self._message_at)
         if unfit < len(files):
             index.give_up_from(unfit)
+        index.mend_border()
         end = index.end_physical
         if end == 0 and index.statistics().files == 0:
             message = self._message_at(start)

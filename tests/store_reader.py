@@ -303,8 +303,12 @@ class IndexImage:
             limit, number = number, entry[3]
 
 
-def read_index(directory: Path, slots: int, capacity: int) -> list[IndexImage]:
+def read_index(directory: Path, slots: int, capacity: int, *, killed: bool) -> list[IndexImage]:
     """All index files, oldest first.
+
+    Args:
+        killed: the broker did not stop in order, maybe while a start cleared what lay behind the entries of a
+            file: that one is cut, and the next start makes it and those behind it again.
 
     Raises:
         UnsoundError: one has the wrong size or counts more than it holds.
@@ -315,6 +319,8 @@ def read_index(directory: Path, slots: int, capacity: int) -> list[IndexImage]:
         data = path.read_bytes()
         if not data and path == paths[-1]:
             continue  # killed between the creation of the file and its first size
+        if killed and len(data) < 40 + slots * 4 + capacity * 20:
+            break
         if len(data) != 40 + slots * 4 + capacity * 20:
             raise UnsoundError(f"{path}: {len(data)} bytes")
         begin, end, begin_physical, end_physical, used, count = _INDEX_HEADER.unpack_from(data)
@@ -566,10 +572,11 @@ def read_store(root: Path, *, slots: int, index_entries: int) -> StoreImage:
     Raises:
         UnsoundError: a file's size, or the row of files, is wrong.
     """
+    killed = os.path.exists(root / "abort")
     return StoreImage(
         root,
         read_commit_log(root / "commitlog"),
         read_consume_queues(root / "consumequeue"),
-        read_index(root / "index", slots, index_entries),
-        os.path.exists(root / "abort"),
+        read_index(root / "index", slots, index_entries, killed=killed),
+        killed,
     )

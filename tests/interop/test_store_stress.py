@@ -155,6 +155,6 @@ def log_files(store: Path) -> int:
 
 def end_of_kept_index(store: Path) -> int:
     """Offset in the log of the last entry that Java keeps when it opens `store`; -1 when it keeps none."""
-    index = read_index(store / "index", SIZES["maxHashSlotNum"], SIZES["maxIndexNum"])
+    index = read_index(store / "index", SIZES["maxHashSlotNum"], SIZES["maxIndexNum"], killed=False)
     covered_until_ms = read_checkpoint(store / "checkpoint")[2]
     return max((file.end_physical for file in index if file.end_timestamp <= covered_until_ms), default=-1)

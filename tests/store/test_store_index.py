@@ -13,6 +13,7 @@ from store_kit import (
     FaultyDisk,
     ManualClock,
     bodies,
+    checkpointed,
     closed,
     failing,
     message,
@@ -185,3 +186,28 @@ def test_a_message_whose_keys_lie_in_two_files_is_given_up_in_both(tmp_path: Pat
         [1000], [1000], [], [], [],
     ]  # fmt: skip
     index.close()
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("damage", ["cut", "of no time"])
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_keys_are_whole_where_a_file_and_all_behind_it_are_made_again(
+    tmp_path: Path, position: int, damage: str, clean: bool
+) -> None:
+    keys = [(f"a{number}", f"b{number}", f"c{number}") for number in range(8)]
+    store = opened(tmp_path, max_hash_slot_num=10, max_index_num=6)
+    for number, each in enumerate(keys):
+        put_ok(store, message(number, keys=each))
+    checkpointed(store)
+    closed(store, clean=clean)
+    paths = sorted((tmp_path / "index").iterdir())
+    assert len(paths) == 5  # five entries each: most messages have keys in two of them
+    with paths[position].open("r+b") as file:
+        if damage == "cut":
+            file.truncate(100)
+        else:
+            file.write(bytes(16))
+    with open_store(tmp_path, max_hash_slot_num=10, max_index_num=6) as store:
+        for number, each in enumerate(keys):
+            for key in each:
+                assert queried(store, key) == [b"body-%d" % number], key

@@ -103,6 +103,19 @@ def test_a_missing_file_in_the_middle_is_refused(tmp_path: Path) -> None:
         read_store(tmp_path, slots=SLOTS, index_entries=ENTRIES)
 
 
+def test_a_cut_index_file_is_what_a_killed_start_may_leave_but_not_a_stop_in_order(tmp_path: Path) -> None:
+    ledger = filled(tmp_path)
+    cut = sorted((tmp_path / "index").iterdir())[-1]
+    with cut.open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(UnsoundError, match="1000 bytes"):
+        read_store(tmp_path, slots=SLOTS, index_entries=ENTRIES)
+    (tmp_path / "abort").touch()
+    image = read_store(tmp_path, slots=SLOTS, index_entries=ENTRIES)
+    assert str(cut) not in [file.name for file in image.index]
+    assert ledger.check(image).count == 0
+
+
 def test_promises_that_are_not_kept_are_seen(tmp_path: Path) -> None:
     ledger = filled(tmp_path)
     image = read_store(tmp_path, slots=SLOTS, index_entries=ENTRIES)
