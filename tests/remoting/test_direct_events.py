@@ -36,6 +36,26 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield mine, theirs
 
 
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """What an instrument is told of waits and passes, as it comes."""
+    seen: list[str] = []
+
+    class Watch(trio.abc.Instrument):
+        def before_io_wait(self, timeout: float) -> None:
+            seen.append("wait")
+
+        def after_io_wait(self, timeout: float) -> None:
+            seen.append("pass")
+
+    watch = Watch()
+    trio.lowlevel.add_instrument(watch)
+    try:
+        yield seen
+    finally:
+        trio.lowlevel.remove_instrument(watch)
+
+
 def installed() -> DirectEvents:
     events = direct_events()
     assert events is not None, "this trio looks different inside: connections are read by tasks"
@@ -206,15 +226,6 @@ async def test_a_socket_that_a_task_waited_for_before_is_taken_over() -> None:
 
 
 async def test_instruments_see_what_is_served_here_in_passes_of_the_loop() -> None:
-    seen: list[str] = []
-
-    class Watch(trio.abc.Instrument):
-        def before_io_wait(self, timeout: float) -> None:
-            seen.append("wait")
-
-        def after_io_wait(self, timeout: float) -> None:
-            seen.append("pass")
-
     events = installed()
     with pair() as (mine, theirs):
         served: list[int] = []
@@ -224,26 +235,15 @@ async def test_instruments_see_what_is_served_here_in_passes_of_the_loop() -> No
             served.append(len(seen))
 
         events.when_readable(mine.fileno(), readable)
-        watch = Watch()
-        trio.lowlevel.add_instrument(watch)
-        theirs.send(b"x")
-        await until(lambda: served)
-        trio.lowlevel.remove_instrument(watch)
+        with watched() as seen:
+            theirs.send(b"x")
+            await until(lambda: served)
         assert seen[served[0] - 1] == "pass"
         assert ("wait", "wait") not in pairwise(seen), seen
         events.remove(mine.fileno())
 
 
 async def test_what_wakes_no_task_is_no_turn_of_trio() -> None:
-    seen: list[str] = []
-
-    class Watch(trio.abc.Instrument):
-        def before_io_wait(self, timeout: float) -> None:
-            seen.append("wait")
-
-        def after_io_wait(self, timeout: float) -> None:
-            seen.append("pass")
-
     events = installed()
     done = trio.Event()
     with pair() as (mine, theirs):
@@ -258,11 +258,9 @@ async def test_what_wakes_no_task_is_no_turn_of_trio() -> None:
                 done.set()
 
         events.when_readable(mine.fileno(), readable)
-        watch = Watch()
-        trio.lowlevel.add_instrument(watch)
-        theirs.send(b"x")
-        await done.wait()
-        trio.lowlevel.remove_instrument(watch)
+        with watched() as seen:
+            theirs.send(b"x")
+            await done.wait()
         events.remove(mine.fileno())
     assert seen[served[0] : served[-1]] == ["wait", "pass"] * 4
 
