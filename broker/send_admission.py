@@ -278,14 +278,10 @@ class SendAdmission:
         # It is stored whole, so one file must hold it.
         if len(request.body) + len(items) * _BATCH_ITEM_BYTES > limits.mapped_file_size_commit_log:
             raise self._illegal()
-        most_bytes, peek, born_host = (
-            limits.max_message_size,
-            self._properties.peek_stored,
-            connection.remote_host,
-        )
+        peek, born_host = self._properties.peek_stored, connection.remote_host
         for flag, body, properties in items:
             facts, unique_key = peek(properties)
-            if facts.delay_level > 0 or len(body) > most_bytes or properties.endswith(b"\0"):
+            if facts.delay_level > 0 or len(body) > limits.max_message_size or properties.endswith(b"\0"):
                 raise self._illegal()
             keys = facts.keys if unique_key is None else (unique_key, *facts.keys)
             batch.append(

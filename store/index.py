@@ -106,7 +106,7 @@ class MessageIndex:
         self._unsynced: dict[IndexFile, None] = {}  # in the order of the writes
         self._removed: list[IndexFile] = []
         self._names_changed = False
-        self._cut = False
+        self._cut = False  # files behind the last one were dropped, with keys of its last message maybe
 
     def statistics(self) -> IndexStatistics:
         files = self._files
@@ -189,12 +189,7 @@ class MessageIndex:
         """
         while self._cut and self._files:
             last = self._files[-1]
-            if last.full:
-                last.drop_last_message()
-                self._unsynced[last] = None
-            self._cut = last.count <= 1
-            if self._cut:
-                self._remove(self._files.pop())
+            self._cut = (last.full or last.count <= 1) and self._drop_last_message()
 
     def repair(
         self, physical_limit: int, trusted_timestamp: int, progress: Callable[[], None] = lambda: None
@@ -234,17 +229,12 @@ class MessageIndex:
             begins = -1
             while self._files:
                 last = self._files[-1]
-                if last not in rebuilt:
-                    if last.end_physical != begins:
-                        break
-                    # The message that was dropped began in this file: its other keys are to go, too.
-                    last.rebuild(physical_limit, progress)
-                    self._unsynced[last] = None
-                begins = last.begin_physical
-                last.drop_last_message()
-                if last.count > 1:
+                # The message that was dropped may have begun in this file: its other keys are to go, too.
+                if last not in rebuilt and last.end_physical != begins:
                     break
-                self._remove(self._files.pop())
+                begins = last.begin_physical
+                if not self._drop_last_message():
+                    break
         except StoreIOError as error:
             if not error.disk_full:
                 raise
@@ -262,6 +252,16 @@ class MessageIndex:
         if self._files and self._files[-1].end_physical >= physical_limit:
             self._files[-1].rebuild(physical_limit, progress)
             self._unsynced[self._files[-1]] = None
+
+    def _drop_last_message(self) -> bool:
+        """Take the last message out of the last file; whether the file is gone with it."""
+        last = self._files[-1]
+        last.drop_last_message()
+        self._unsynced[last] = None
+        if last.count > 1:
+            return False
+        self._remove(self._files.pop())
+        return True
 
     def _drop_from(self, number: int) -> None:
         while len(self._files) > number:

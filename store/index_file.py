@@ -102,10 +102,8 @@ class IndexFile:
 
     def ends_fit(self) -> bool:
         """Whether the first and the last entry are those that the header speaks of, at its times."""
-        first = self._file.pread(ENTRY_BYTES, self._entries_at + ENTRY_BYTES)
-        last = self._file.pread(ENTRY_BYTES, self._entries_at + (self.count - 1) * ENTRY_BYTES)
         seconds = (self.end_timestamp - self.begin_timestamp) // 1000
-        return ENTRY.unpack(first)[1:3] == (self.begin_physical, 0) and ENTRY.unpack(last)[1:3] == (
+        return self._entry(1)[1:3] == (self.begin_physical, 0) and self._entry(self.count - 1)[1:3] == (
             self.end_physical, min(max(seconds, 0), _MAX_SECONDS),
         )  # fmt: skip
 

@@ -25,7 +25,7 @@ _LOW_OF_64 = int.from_bytes((bytes(4) + b"\xff" * 4) * (_TOGETHER * 2), "big")
 _LOW_OF_128 = int.from_bytes((bytes(8) + b"\xff" * 8) * _TOGETHER, "big")
 _POWER_1, _POWER_2, _POWER_4, _POWER_8 = 31, 31**2, 31**4, 31**8
 _MASK = 0xFFFFFFFF
-_SIGN = 0x80000000
+_GREATEST = 0x7FFFFFFF
 _HEADS_MAX = 4096
 
 
@@ -44,29 +44,25 @@ _heads = _Heads()
 
 def key_hash(topic: str, key: str) -> int:
     """What the index knows a key of a topic by; the one value without positive twin is 0."""
-    return _magnitude(java_string_hash(f"{topic}#{key}") & _MASK)
+    return key_hashes([f"{topic}#{key}"])[0]
 
 
 def key_hashes(texts: list[str]) -> list[int]:
     """`key_hash` of many ``topic#key``."""
     found: list[int] = []
+    heads = _heads
     for start in range(0, len(texts), _TOGETHER):
         part = texts[start : start + _TOGETHER]
         tails = "".join([text[-_TAIL_UNITS:] for text in part])
         if len(tails) != len(part) * _TAIL_UNITS:
             tails = "".join([text[-_TAIL_UNITS:].rjust(_TAIL_UNITS, "\0") for text in part])
         units = tails.encode("utf-16-be", "surrogatepass")
-        if len(units) != len(part) * _TAIL_BYTES:  # a character of two units: the cuts lie elsewhere
-            found += [_magnitude(java_string_hash(text) & _MASK) for text in part]
-            continue
-        heads = _heads
-        found += [
-            value if value < _SIGN else -value & ~_SIGN & _MASK
-            for value in [
-                heads[text[:-_TAIL_UNITS]] + low & _MASK
-                for text, low in zip(part, _tail_hashes(units), strict=True)
-            ]
-        ]
+        if len(units) == len(part) * _TAIL_BYTES:
+            lows = _tail_hashes(units)
+            values = [heads[text[:-_TAIL_UNITS]] + low & _MASK for text, low in zip(part, lows, strict=True)]
+        else:  # a character of two units: the cuts lie elsewhere
+            values = [java_string_hash(text) & _MASK for text in part]
+        found += [value if value <= _GREATEST else -value & _GREATEST for value in values]
     return found
 
 
@@ -76,8 +72,3 @@ def _tail_hashes(units: bytes) -> tuple[int, ...]:
     lanes = (lanes >> 32 & _LOW_OF_64) * _POWER_2 + (lanes & _LOW_OF_64)
     lanes = (lanes >> 64 & _LOW_OF_128) * _POWER_4 + (lanes & _LOW_OF_128)
     return struct.unpack(">" + "8xQ" * (len(units) // _TAIL_BYTES), lanes.to_bytes(len(units), "big"))
-
-
-def _magnitude(value: int) -> int:
-    """Java's ``abs`` of 32 bits; what has no positive twin is 0."""
-    return value if value < _SIGN else -value & ~_SIGN & _MASK
